@@ -1,0 +1,52 @@
+"""Sagas as explicit, durable finite state machines."""
+
+from sagafsm.async_orchestrator import AsyncOrchestrator
+from sagafsm.context import Context
+from sagafsm.errors import (
+    DefinitionChanged,
+    DefinitionError,
+    IllegalTransition,
+    InputMismatch,
+    OutcomeUnknown,
+    PayloadError,
+    PermanentFailure,
+    SagaError,
+    SagaFailed,
+    SagaNotFound,
+    SagaUnfinished,
+    StoreConflict,
+    StoreError,
+)
+from sagafsm.instance import SagaInstance
+from sagafsm.orchestrator import Orchestrator
+from sagafsm.outcome import IN_DOUBT, NOT_DONE, Done
+from sagafsm.retry import Retry
+from sagafsm.saga import Saga, Step
+from sagafsm.store import open_store
+
+__all__ = [
+    "IN_DOUBT",
+    "NOT_DONE",
+    "AsyncOrchestrator",
+    "Context",
+    "DefinitionChanged",
+    "DefinitionError",
+    "Done",
+    "IllegalTransition",
+    "InputMismatch",
+    "Orchestrator",
+    "OutcomeUnknown",
+    "PayloadError",
+    "PermanentFailure",
+    "Retry",
+    "Saga",
+    "SagaError",
+    "SagaFailed",
+    "SagaInstance",
+    "SagaNotFound",
+    "SagaUnfinished",
+    "Step",
+    "StoreConflict",
+    "StoreError",
+    "open_store",
+]

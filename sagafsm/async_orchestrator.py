@@ -1,0 +1,218 @@
+"""The same as `Orchestrator`, awaited: the loop never waits for an fsync or for a sync action."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+from sagafsm import events as e
+from sagafsm.clock import Clock, SystemClock
+from sagafsm.decision import Verdict
+from sagafsm.drivers.async_ import AsyncPerformer
+from sagafsm.drivers.drive import Settings
+from sagafsm.drivers.effects import Steps
+from sagafsm.drivers.journal import Listener
+from sagafsm.drivers.stopping import Stopping
+from sagafsm.instance import SagaInstance
+from sagafsm.operations import is_driving, verdict_of
+from sagafsm.orchestrator import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
+from sagafsm.payload import MAX_PAYLOAD
+from sagafsm.recovery import RecoveryReport
+from sagafsm.registry import Defined
+from sagafsm.store import Store, Summary, open_store
+
+T = TypeVar("T")
+
+
+class AsyncOrchestrator:
+    """Runs instances against one store on the caller's loop; the arguments are those of `Orchestrator`.
+
+    Async actions run on the loop, sync ones on threads, the store on one writer thread. It belongs to one loop.
+    """
+
+    def __init__(
+        self,
+        store: Store | str,
+        *,
+        sagas: Iterable[Defined] = (),
+        resources: Mapping[str, Any] | None = None,
+        clock: Clock = SystemClock(),  # noqa: B008 - frozen, holds nothing
+        owner: str | None = None,
+        lease: timedelta = LEASE,
+        max_payload: int = MAX_PAYLOAD,
+        on_event: Listener | None = None,
+    ) -> None:
+        self._stopping = Stopping()
+        settings = Settings(
+            clock=clock, lease=check_lease(lease), max_payload=max_payload, on_event=on_event, stopping=self._stopping
+        )
+        self._owns_store = isinstance(store, str)
+        self.store: Store = open_store(store) if isinstance(store, str) else store
+        self._operations = operations_of(self.store, sagas=sagas, resources=resources, settings=settings, owner=owner)
+        self._performer = AsyncPerformer(clock)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Drain and let go: actions under way are recorded, nothing new starts, the unfinished resume later."""
+        self._stopping.ask()
+        if not is_driving():
+            await asyncio.to_thread(self._stopping.wait)
+        self._operations.keeper.close()
+        await self._performer.close(self.store.close if self._owns_store else None)
+
+    async def _perform(self, steps: Steps[T]) -> T:
+        with self._stopping.working():
+            return await self._performer.perform(steps)
+
+    # Running ----------------------------------------------------------------------------------------------------------
+
+    async def run(self, saga: Defined, input: Any, *, id: str | None = None, check: bool = False) -> SagaInstance:
+        """Start an instance and drive it until it rests or is blocked; return it as it then stands.
+
+        The same id with the same input is the same instance: it is resumed, or returned as it stands when it is at
+        rest, blocked, or driven by somebody else. Killed at any moment, the same call goes on where it was.
+
+        Raises:
+            InputMismatch: the id is taken by another saga or input.
+            PayloadError: the input cannot be stored, or does not match the declared type.
+            ResourceMissing: the saga declares a resource that the orchestrator was not given.
+            SagaFailed: with `check`, the instance failed.
+            SagaUnfinished: with `check`, it is not at rest.
+        """
+        return await self.run_with(saga, input, id=id, check=check, resources=None)
+
+    async def run_with(
+        self, saga: Defined, input: Any, *, id: str | None, check: bool, resources: Mapping[str, Any] | None
+    ) -> SagaInstance:
+        """`run`, with more resources for this run alone."""
+        steps = self._operations.start(saga, input, id=id, drive=True, resources=resources)
+        return checked(await self._perform(steps), check)
+
+    async def start(self, saga: Defined, input: Any, *, id: str | None = None) -> SagaInstance:
+        """Create an instance durably, without driving it: `resume`, `advance` or `recover` will. Idempotent by id."""
+        return await self._perform(self._operations.start(saga, input, id=id, drive=False))
+
+    async def resume(self, id: str) -> SagaInstance:
+        """Drive an instance on until it rests or is blocked, sleeping through its backoffs.
+
+        Raises:
+            StoreConflict: somebody else drives it.
+            DefinitionChanged: its saga was changed since it began.
+        """
+        return await self._perform(self._operations.resume(id, "until_parked", "resume"))
+
+    async def advance(self, id: str) -> SagaInstance:
+        """Do exactly one command of an instance, and never sleep; when nothing is due it is returned as it stands."""
+        return await self._perform(self._operations.resume(id, "one_command", "advance"))
+
+    async def recover(self) -> RecoveryReport:
+        """Resume every instance that is unowned, not at rest, not parked, or due; never sleep.
+
+        One that cannot be resumed is reported and does not stop the others; a second pass changes nothing.
+        """
+        return await self._perform(self._operations.recover())
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    async def get(self, id: str) -> SagaInstance:
+        """The instance as it stands in the store.
+
+        Raises:
+            SagaNotFound: there is none of that id.
+        """
+        return await self._perform(self._operations.get(id))
+
+    async def find(
+        self,
+        *,
+        saga: str | None = None,
+        state: str | None = None,
+        blocked: bool | e.BlockReason | None = None,
+        older_than: timedelta | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[Summary]:
+        """Summaries in order of id, as `Orchestrator.find`; read page by page."""
+        while page := await self._perform(
+            self._operations.page(
+                saga=saga, state=state, blocked=blocked, older_than=older_than, after=after, limit=limit
+            )
+        ):
+            for summary in page:
+                yield summary
+            after = page[-1].id
+            if limit is not None and (limit := limit - len(page)) <= 0:
+                return
+
+    # Requests and decisions -------------------------------------------------------------------------------------------
+
+    async def cancel(self, id: str, *, by: str | None = None, reason: str) -> SagaInstance:
+        """Ask an instance to go back; return it as it stands once the request is posted and, if it can be, handled.
+
+        The request survives a crash: whoever drives the instance next reads it before anything else.
+
+        Raises:
+            IllegalTransition: it is at rest, or its pivot has succeeded.
+        """
+        return await self._perform(self._operations.cancel(id, by=by, reason=reason))
+
+    async def retry(
+        self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
+    ) -> SagaInstance:
+        """Have a blocked instance call the action or compensation again, with a new budget."""
+        return await self._decide(id, "retry", step, by, reason)
+
+    async def resolve(
+        self,
+        id: str,
+        *,
+        reason: str,
+        step: str | None = None,
+        result: Any = NOT_GIVEN,
+        not_done: bool = False,
+        undone: bool = False,
+        by: str | None = None,
+    ) -> SagaInstance:
+        """Tell what is true of a blocked step: done with this `result`, `not_done`, or `undone` by hand.
+
+        Raises:
+            TypeError: not exactly one of the three is given.
+            IllegalTransition: the block does not allow it.
+        """
+        verdict = verdict_of(result is not NOT_GIVEN, not_done=not_done, undone=undone)
+        steps = self._operations.resolve(
+            id,
+            verdict,
+            step=step,
+            by=by or login_name(),
+            reason=reason,
+            result=result if result is not NOT_GIVEN else None,
+        )
+        return await self._perform(steps)
+
+    async def compensate(
+        self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
+    ) -> SagaInstance:
+        """Have a blocked instance go back, undoing the step that is in doubt."""
+        return await self._decide(id, "compensate", step, by, reason)
+
+    async def skip(self, id: str, *, reason: str, step: str | None = None, by: str | None = None) -> SagaInstance:
+        """Leave a blocked step's effect as residue, and go on with the other compensations."""
+        return await self._decide(id, "skip", step, by, reason)
+
+    async def abandon(self, id: str, *, reason: str, by: str | None = None) -> SagaInstance:
+        """End an instance where it stands; all that is left is residue. Needs no definition."""
+        return await self._decide(id, "abandon", None, by, reason)
+
+    async def _decide(
+        self, id: str, decision: e.Decision, step: str | None, by: str | None, reason: str | None
+    ) -> SagaInstance:
+        verdict = Verdict(decision=decision, step=step, by=by or login_name(), reason=reason)
+        return await self._perform(self._operations.decide(id, verdict))

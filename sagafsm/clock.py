@@ -1,0 +1,43 @@
+"""Time as a driver sees it; injectable, so that tests and the verifier need not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import attrs
+
+
+class Clock(Protocol):
+    """What tells the time and lets it pass. Leases and an action's own timeout are real time, whatever it says."""
+
+    def now(self) -> datetime:
+        """The present moment, with its zone."""
+        ...
+
+    def sleep(self, duration: timedelta) -> None:
+        """Return once `duration` has passed; an interrupt ends it early by raising."""
+        ...
+
+    async def asleep(self, duration: timedelta) -> None:
+        """The same, without blocking the loop."""
+        ...
+
+
+@attrs.frozen
+class SystemClock:
+    """The machine's clock, in UTC."""
+
+    def now(self) -> datetime:
+        """The present moment in UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, duration: timedelta) -> None:
+        """Sleep on this thread."""
+        time.sleep(max(0.0, duration.total_seconds()))
+
+    async def asleep(self, duration: timedelta) -> None:
+        """Sleep on this loop."""
+        await asyncio.sleep(max(0.0, duration.total_seconds()))

@@ -1,0 +1,56 @@
+"""What the core orders a driver to do next. `events` must be durable before it is done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from sagafsm.events import Event
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """An order to a driver."""
+
+    events: tuple[Event, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Rest(Command):
+    """The instance has ended: there is nothing to do, ever."""
+
+
+@attrs.frozen(kw_only=True)
+class Park(Command):
+    """The instance waits for a decision: there is nothing to do until then."""
+
+
+@attrs.frozen(kw_only=True)
+class Record(Command):
+    """Facts that follow from what is known; nothing is to be called for them."""
+
+
+@attrs.frozen(kw_only=True)
+class Run(Command):
+    """Call one of a step's functions, not before a moment, with this attempt's number and key."""
+
+    step: str
+    attempt: int
+    key: str
+    not_before: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RunAction(Run):
+    """Call the step's action."""
+
+
+@attrs.frozen(kw_only=True)
+class RunCompensation(Run):
+    """Call the step's compensation."""
+
+
+@attrs.frozen(kw_only=True)
+class RunProbe(Run):
+    """Ask the step's probe. Nothing is written ahead: asking has no effect, so it may be asked again."""

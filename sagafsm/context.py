@@ -1,0 +1,112 @@
+"""What a step's function may ask about its own call, as `ctx`; and the arguments of that call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from sagafsm.decide import key_of
+from sagafsm.definition import Definition
+from sagafsm.function import Function, Parameter
+from sagafsm.instance import SagaInstance
+from sagafsm.payload import decode
+
+
+@attrs.frozen(kw_only=True)
+class Context:
+    """One call of an action, compensation or probe.
+
+    `attempt` counts calls from 1. `idempotency_key` is that of this step and direction, the same over all attempts
+    and restarts: give it to the service. `action_key`: in a compensation or probe, the key its action was given.
+    `in_doubt`: whether an effect may exist that is not recorded. `deadline`: when the call's outcome comes too late,
+    the earlier of the saga's deadline and this attempt's timeout; None when there is neither.
+    """
+
+    saga: str
+    instance_id: str
+    step: str
+    attempt: int
+    idempotency_key: str
+    action_key: str
+    in_doubt: bool
+    deadline: datetime | None
+
+
+def context_of(
+    instance: SagaInstance, function: Function, step: str, *, key: str, attempt: int, live: bool, until: datetime | None
+) -> Context:
+    """The context of a call; `live`: the driver still holds the result that could not be stored."""
+    record = instance.steps[step]
+    match function.role:
+        case "action":
+            in_doubt = record.doubt_before
+        case "probe":
+            in_doubt = True
+        case "compensation":
+            in_doubt = record.status == "in_doubt" or (record.status == "unstorable" and not live)
+    ends = [moment for moment in (instance.deadline, until) if moment is not None]
+    return Context(
+        saga=instance.saga,
+        instance_id=instance.id,
+        step=step,
+        attempt=attempt,
+        idempotency_key=key,
+        action_key=key_of(instance, step, "action"),
+        in_doubt=in_doubt,
+        deadline=min(ends, default=None),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Values:
+    """Where the arguments of calls come from: every stored value is freshly decoded, as after a restart.
+
+    `live` holds results that could not be stored, as long as the driver that saw them lives.
+    """
+
+    definition: Definition
+    instance: SagaInstance
+    resources: Mapping[str, Any]
+    live: Mapping[str, Any]
+
+    def arguments(self, function: Function, context: Context) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and named arguments of a call.
+
+        Raises:
+            PayloadError: what is stored does not fit the annotation it is now read by.
+        """
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        for parameter in function.parameters:
+            value = self._value(parameter, context)
+            if parameter.positional:
+                positional.append(value)
+            else:
+                named[parameter.name] = value
+        return positional, named
+
+    def _value(self, parameter: Parameter, context: Context) -> Any:
+        match parameter.source:
+            case "ctx":
+                return context
+            case "resource":
+                return self.resources[parameter.name]
+            case "input":
+                kind = self.definition.input if parameter.type is Any else parameter.type
+                return decode(self.instance.input_json, kind, subject=f"input of instance {self.instance.id!r}")
+            case "result" if context.step in self.live:
+                return self.live[context.step]
+            case "result":
+                return self._result(context.step, parameter)
+            case "step":
+                return self._result(parameter.name, parameter)
+
+    def _result(self, step: str, parameter: Parameter) -> Any:
+        text = self.instance.steps[step].result_json
+        if text is None:
+            return None
+        kind = self.definition.by_name[step].action.returns if parameter.type is Any else parameter.type
+        return decode(text, kind, subject=f"result of step {step!r} of instance {self.instance.id!r}")

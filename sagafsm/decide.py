@@ -1,0 +1,270 @@
+"""What comes next: `decide(definition, instance)` is total and pure. No clock, no randomness, no I/O.
+
+It is asked only when no call is under way. A step that is `running` in the history was therefore left by a process
+that died, or by a driver that was interrupted: both look the same, and both are a doubt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import assert_never
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.command import Command, Park, Record, Rest, RunAction, RunCompensation, RunProbe
+from sagafsm.definition import Definition, StepDefinition
+from sagafsm.instance import AT_REST, SagaInstance, StepRecord
+from sagafsm.machine import Trigger
+
+# The fifth process death in a row blocks: something in the step kills the process, and a sixth would too.
+CRASH_LOOP = 5
+
+
+def key_of(instance: SagaInstance, step: str, direction: e.Direction) -> str:
+    """The idempotency key of a step and direction: the same over all attempts and restarts, another for every instance.
+
+    The moment of creation counts, so that an id that was deleted and is used again gets keys of its own.
+    """
+    identity = "\0".join((instance.saga, instance.id, instance.created_at.isoformat(), step, direction))
+    return f"{step[:40]}-{direction}-{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}"
+
+
+# Where the instance may go --------------------------------------------------------------------------------------------
+
+
+def passed_pivot(instance: SagaInstance) -> bool:
+    """Whether the pivot has succeeded, so that there is no way back."""
+    return any(step.pivot and instance.steps[step.name].status in ("done", "unstorable") for step in instance.outline)
+
+
+def from_pivot_on(definition: Definition, step: str) -> bool:
+    """Whether the step is the pivot or stands behind it."""
+    return definition.pivot is not None and definition.positions[step] >= definition.pivot
+
+
+def goes_back_undecided(step: StepDefinition, record: StepRecord) -> bool:
+    """Whether the doubt, once a cause is recorded, is settled by undoing the step without asking anybody."""
+    asked = record.probed or step.probe is None
+    return record.conceded or ("compensate" in step.in_doubt and asked)
+
+
+def due(definition: Definition, instance: SagaInstance) -> Trigger | None:
+    """The trigger that what is known of the current step fires, if it does."""
+    if instance.phase == "pending":
+        return "cancel" if instance.cause is not None else None
+    if instance.current is None or instance.is_at_rest:
+        return None
+    step, record = definition.by_name[instance.current], instance.steps[instance.current]
+    if instance.phase == "compensating":
+        return "undo" if record.undo in ("undone", "skipped") else None
+    if instance.cause is None:
+        return "succeed" if record.status == "done" else None
+    return _due_back(step, record)
+
+
+def _due_back(step: StepDefinition, record: StepRecord) -> Trigger | None:
+    """The trigger out of a running state once a cause is recorded."""
+    if record.undo == "skipped":
+        return "fail"
+    match record.status:
+        case "pending" | "waiting" | "failed":
+            return "fail"
+        case "done" | "unstorable":
+            return "go_back" if step.effect else "fail"
+        case "in_doubt":
+            return "go_back" if goes_back_undecided(step, record) else None
+        case "running":
+            return None
+        case _:
+            assert_never(record.status)
+
+
+def moved(definition: Definition, instance: SagaInstance, event: e.Event) -> e.Event:
+    """The event with the state that it leads to, when the instance that has it moves on.
+
+    An end is not carried by the event that brings it about but by `InstanceCompleted` or `InstanceFailed`, which
+    `decide` orders next, in the same commit.
+    """
+    trigger = due(definition, instance)
+    if trigger is None:
+        return event
+    target = definition.table[trigger, instance.state]
+    return event if target in AT_REST else attrs.evolve(event, state=target)
+
+
+# What to do -----------------------------------------------------------------------------------------------------------
+
+
+def decide(definition: Definition, instance: SagaInstance) -> Command:
+    """The next command for an instance none of whose calls is under way."""
+    if instance.is_at_rest:
+        return Rest()
+    trigger = due(definition, instance)
+    if trigger is not None:
+        return _end(definition.table[trigger, instance.state])
+    if instance.cancel is not None:
+        request = _absorbed(definition, instance, instance.cancel)
+        if request is not None:
+            return Record(events=(request,))
+    if instance.blocked:
+        return Park()
+    if instance.current is None:
+        return _start(definition, instance)
+    step, record = definition.by_name[instance.current], instance.steps[instance.current]
+    if instance.phase == "compensating":
+        return _backward(instance, record)
+    return _forward(definition, instance, step, record)
+
+
+def _end(state: str) -> Record:
+    ended = e.InstanceCompleted(state=state) if state == "completed" else e.InstanceFailed(state=state)
+    return Record(events=(ended,))
+
+
+def _start(definition: Definition, instance: SagaInstance) -> Command:
+    first = definition.steps[0].name
+    command = _call_action(instance, instance.steps[first])
+    started = attrs.evolve(command.events[0], state=definition.table["start", instance.state])
+    return attrs.evolve(command, events=(started,))
+
+
+def _absorbed(definition: Definition, instance: SagaInstance, request: e.CancelRequested) -> e.Event | None:
+    """What a cancel that was read leads to; None: it waits until the pivot is settled."""
+    if passed_pivot(instance):
+        return e.CancelCameTooLate(request_id=request.request_id)
+    if instance.current is not None:
+        record = instance.steps[instance.current]
+        if definition.by_name[instance.current].pivot and record.status in ("running", "in_doubt"):
+            return None
+    return e.CauseRecorded(kind="cancel", by=request.by, reason=request.reason)
+
+
+def take_cancel(definition: Definition, instance: SagaInstance) -> tuple[e.Event, ...]:
+    """What a waiting cancel leads to while the current step's call is under way: it is the cause at once, or waits."""
+    if instance.cancel is None:
+        return ()
+    event = _absorbed(definition, instance, instance.cancel)
+    return () if event is None else (event,)
+
+
+def _forward(definition: Definition, instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command:
+    match record.status:
+        case "pending" | "waiting":
+            return _call_again(definition, instance, record)
+        case "running":
+            return _died(definition, instance, step, record)
+        case "failed":
+            return _failed(definition, instance, record)
+        case "in_doubt":
+            return _in_doubt(definition, instance, step, record)
+        case "unstorable":
+            return _unstorable(definition, instance, record)
+        case "done":
+            raise AssertionError("a step that is done moves the machine")
+        case _:
+            assert_never(record.status)
+
+
+def _call_again(definition: Definition, instance: SagaInstance, record: StepRecord) -> Command:
+    if record.action.deaths >= CRASH_LOOP:
+        return _block(definition, instance, record, "crash_loop")
+    return _call_action(instance, record)
+
+
+def _call_action(instance: SagaInstance, record: StepRecord) -> RunAction:
+    key, attempt = key_of(instance, record.name, "action"), record.action.attempt + 1
+    started = e.StepStarted(step=record.name, attempt=attempt, key=key)
+    return RunAction(step=record.name, attempt=attempt, key=key, not_before=record.action.wake_at, events=(started,))
+
+
+def _died(definition: Definition, instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command:
+    if step.effect:
+        event: e.Event = e.StepInDoubt(
+            step=record.name, attempt=record.attempt, reason="process_died", error=process_died(record), retryable=True
+        )
+        return Record(events=(event,))
+    if instance.cause is not None or instance.cancel is not None:
+        return Record(events=(e.StepFailed(step=record.name, attempt=record.attempt, error=process_died(record)),))
+    if record.action.died().deaths >= CRASH_LOOP:
+        return _block(definition, instance, record, "crash_loop")
+    return _call_action(instance, record)
+
+
+def process_died(record: StepRecord) -> e.RecordedError:
+    """The error of a call whose process ended before it did."""
+    return e.RecordedError(type="sagafsm.ProcessDied", message=f"the process ended during attempt {record.attempt}")
+
+
+def _failed(definition: Definition, instance: SagaInstance, record: StepRecord) -> Command:
+    if passed_pivot(instance):
+        return _block(definition, instance, record, "exhausted")
+    return Record(events=(e.CauseRecorded(kind="failure", step=record.name, error=record.error),))
+
+
+def _in_doubt(definition: Definition, instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command:
+    if record.retry_ordered and instance.cause is None:
+        return _call_action(instance, record)
+    if step.probe is not None and not record.probed:
+        return RunProbe(step=record.name, attempt=record.attempt, key=key_of(instance, record.name, "action"))
+    if instance.cause is not None:
+        return _block(definition, instance, record, "in_doubt")
+    if "retry" in step.in_doubt and record.retryable and instance.cancel is None:
+        return _call_again(definition, instance, record)
+    if "compensate" in step.in_doubt:
+        return Record(events=(e.CauseRecorded(kind="doubt", step=record.name, error=record.error),))
+    return _block(definition, instance, record, "in_doubt")
+
+
+def _unstorable(definition: Definition, instance: SagaInstance, record: StepRecord) -> Command:
+    if passed_pivot(instance):
+        return _block(definition, instance, record, "payload")
+    return Record(events=(e.CauseRecorded(kind="payload", step=record.name, error=record.error),))
+
+
+def _backward(instance: SagaInstance, record: StepRecord) -> Command:
+    calls = record.compensation
+    deaths = calls.died().deaths if record.undo == "running" else calls.deaths
+    if record.undo == "failed" or deaths >= CRASH_LOOP:
+        return Record(
+            events=(
+                e.InstanceBlocked(
+                    step=record.name,
+                    reason="compensation_failed",
+                    decisions=("retry", "resolve(undone)", "skip", "abandon"),
+                ),
+            )
+        )
+    key, attempt = key_of(instance, record.name, "compensation"), calls.attempt + 1
+    started = e.CompensationStarted(step=record.name, attempt=attempt, key=key)
+    return RunCompensation(step=record.name, attempt=attempt, key=key, not_before=calls.wake_at, events=(started,))
+
+
+# When somebody must decide --------------------------------------------------------------------------------------------
+
+
+def _block(definition: Definition, instance: SagaInstance, record: StepRecord, reason: e.BlockReason) -> Record:
+    decisions = _decisions(definition, instance, record, reason)
+    blocked = e.InstanceBlocked(step=record.name, reason=reason, decisions=decisions, error=record.error)
+    return Record(events=(blocked,))
+
+
+def _decisions(
+    definition: Definition, instance: SagaInstance, record: StepRecord, reason: e.BlockReason
+) -> tuple[e.Decision, ...]:
+    """The row of the decisions table for this block."""
+    match reason:
+        case "payload":
+            return ("resolve(result)", "abandon")
+        case "exhausted":
+            return ("retry", "resolve(result)", "abandon")
+        case "compensation_failed":
+            return ("retry", "resolve(undone)", "skip", "abandon")
+        case "in_doubt" if instance.cause is not None:
+            undo: tuple[e.Decision, ...] = ("compensate",) if definition.by_name[record.name].compensation else ()
+            return ("resolve(result)", "resolve(not_done)", *undo, "skip", "abandon")
+        case "in_doubt" | "crash_loop":
+            back: tuple[e.Decision, ...] = () if from_pivot_on(definition, record.name) else ("compensate",)
+            return ("retry", "resolve(result)", "resolve(not_done)", *back, "abandon")
+        case _:
+            assert_never(reason)

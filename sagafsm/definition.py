@@ -1,0 +1,202 @@
+"""What a saga is: an immutable definition, checked as a whole, with the table of its machine."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Literal
+
+import attrs
+
+from sagafsm.doubt import is_unknown_type
+from sagafsm.errors import DefinitionError, listed
+from sagafsm.events import StepOutline
+from sagafsm.function import RESERVED, Function
+from sagafsm.machine import Table, build_table, states_of
+from sagafsm.retry import Retry
+
+Policy = Literal["ask", "retry", "compensate"]
+InDoubt = Policy | tuple[Policy, ...]
+_POLICIES: tuple[tuple[Policy, ...], ...] = (("ask",), ("retry",), ("compensate",), ("retry", "compensate"))
+
+
+@attrs.frozen(kw_only=True)
+class StepDefinition:
+    """One step: its functions and their policies. `in_doubt` is always a tuple."""
+
+    name: str
+    title: str | None
+    action: Function
+    compensation: Function | None
+    probe: Function | None
+    retry: Retry
+    timeout: timedelta | None
+    in_doubt: tuple[Policy, ...]
+    pivot: bool
+    effect: bool
+    compensation_retry: Retry
+    compensation_timeout: timedelta | None
+
+    @property
+    def outline(self) -> StepOutline:
+        """What of it shapes the machine."""
+        return StepOutline(
+            name=self.name,
+            title=self.title,
+            effect=self.effect,
+            compensation=self.compensation is not None,
+            probe=self.probe is not None,
+            pivot=self.pivot,
+        )
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Definition:
+    """A saga as one run takes it: nothing in it changes any more.
+
+    `input` is the type of the saga's input, Any when it declares none; `resources` the names that a run must give.
+    """
+
+    saga: str
+    version: int
+    input: Any
+    resources: tuple[str, ...]
+    steps: tuple[StepDefinition, ...]
+    unknown_on: tuple[type[Exception], ...]
+    deadline: timedelta | None
+
+    def __attrs_post_init__(self) -> None:
+        if not self.steps:
+            raise DefinitionError(f"saga {self.saga!r} has no steps (define one with @saga.step)")
+        for step in self.steps:
+            check_in_doubt(step.in_doubt, step.name, compensation=step.compensation is not None)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, StepDefinition]:
+        """The steps by name, in order."""
+        return {step.name: step for step in self.steps}
+
+    @cached_property
+    def outline(self) -> tuple[StepOutline, ...]:
+        """The steps as the history keeps them."""
+        return tuple(step.outline for step in self.steps)
+
+    @cached_property
+    def table(self) -> Table:
+        """Every move: (trigger, state) to target."""
+        return build_table(self.outline)
+
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """Every state of the machine."""
+        return states_of(self.outline)
+
+    @cached_property
+    def pivot(self) -> int | None:
+        """The position of the pivot, from 0."""
+        return next((i for i, step in enumerate(self.steps) if step.pivot), None)
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """The position of every step, from 0."""
+        return {step.name: i for i, step in enumerate(self.steps)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What two definitions share that can go on with each other's instances."""
+        return fingerprint(self.outline)
+
+
+def _structure(step: StepOutline) -> tuple[Any, ...]:
+    return (step.name, step.effect, step.compensation, step.probe, step.pivot)
+
+
+def fingerprint(outline: Sequence[StepOutline]) -> str:
+    """A digest of names, order, pivot, effect, and of which steps have a compensation or a probe; not of code."""
+    return hashlib.blake2b(repr([_structure(step) for step in outline]).encode(), digest_size=8).hexdigest()
+
+
+def differences(old: Sequence[StepOutline], new: Sequence[StepOutline]) -> tuple[str, ...]:
+    """What changed from one outline to another, a phrase each, naming steps."""
+    before, after = {s.name: s for s in old}, {s.name: s for s in new}
+    found = [f"step {name!r} is gone" for name in before if name not in after]
+    found += [f"step {name!r} is new" for name in after if name not in before]
+    kept = [name for name in before if name in after]
+    if kept != [name for name in after if name in before]:
+        found.append(f"the order was {listed(kept)}")
+    for name in kept:
+        for field in ("effect", "compensation", "probe", "pivot"):
+            was, now = getattr(before[name], field), getattr(after[name], field)
+            if was != now:
+                found.append(f"step {name!r} {'lost' if was else 'gained'} its {field}")
+    return tuple(found)
+
+
+# Checks that a builder makes as soon as it can ------------------------------------------------------------------------
+
+
+def check_label(value: object, what: str) -> str:
+    """The name of a saga or the id of an instance, when it is one.
+
+    Raises:
+        DefinitionError: it is not text of 1 to 200 characters without control characters or '/'.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not all(map(_is_label_character, value)):
+        raise DefinitionError(f"{what} takes 1 to 200 characters, none a control character or '/', not {value!r}")
+    return value
+
+
+def _is_label_character(character: str) -> bool:
+    # A lone surrogate ("Cs") has no UTF-8, so no database takes it.
+    return character != "/" and unicodedata.category(character) not in ("Cc", "Cs")
+
+
+def check_name(name: str, what: str, taken: Mapping[str, str]) -> None:
+    """Refuse a step or resource name that is no identifier, reserved, or `taken` (name to what has it)."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise DefinitionError(f"{what} name {name!r} is no identifier (use title= for free text)")
+    if name in RESERVED:
+        raise DefinitionError(f"{what} name {name!r} is reserved (reserved: {listed(RESERVED)})")
+    if name in taken:
+        raise DefinitionError(f"{what} name {name!r} is taken by {taken[name]}")
+
+
+def policies(in_doubt: InDoubt, what: str) -> tuple[Policy, ...]:
+    """The policy as a tuple.
+
+    Raises:
+        DefinitionError: it is none of those that exist.
+    """
+    given = (in_doubt,) if isinstance(in_doubt, str) else tuple(in_doubt)
+    if given not in _POLICIES:
+        allowed = listed(repr(p[0] if len(p) == 1 else p) for p in _POLICIES)
+        raise DefinitionError(f"{what} takes in_doubt={allowed}, not {in_doubt!r}")
+    return given
+
+
+def check_in_doubt(given: tuple[Policy, ...], step: str, *, compensation: bool) -> None:
+    """Refuse a policy that would undo a step which nothing undoes."""
+    if "compensate" in given and not compensation:
+        shown = given[0] if len(given) == 1 else given
+        raise DefinitionError(
+            f"step {step!r} has in_doubt={shown!r} but no compensation (give it one, or another policy)"
+        )
+
+
+def check_duration(value: timedelta | None, what: str) -> None:
+    """Refuse a timeout or deadline that is no positive timedelta."""
+    if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
+        raise DefinitionError(f"{what} takes a positive timedelta, not {value!r}")
+
+
+def check_retry_on(step: str, retry: Retry, given: tuple[Policy, ...], unknown_on: Sequence[type[Exception]]) -> None:
+    """Refuse to retry on exceptions that leave the step in doubt, unless its policy says that it may be repeated."""
+    doubtful = [kind.__qualname__ for kind in retry.on if is_unknown_type(kind, unknown_on)]
+    if doubtful and "retry" not in given:
+        raise DefinitionError(
+            f"step {step!r} retries on {listed(doubtful)}, which leaves it in doubt "
+            f"(say in_doubt='retry' if the action is idempotent under its key)"
+        )

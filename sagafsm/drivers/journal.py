@@ -1,0 +1,103 @@
+"""Appending to an instance's history: all or nothing, never ahead of the store, told to the listener afterwards."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.batch import Batch
+from sagafsm.drivers.effects import Steps, StoreCall
+from sagafsm.drivers.lease import Lease
+from sagafsm.errors import MailWaits, StoreConflict, StoreError
+from sagafsm.instance import SagaInstance
+from sagafsm.store import changes
+
+log = logging.getLogger("sagafsm")
+APPEND_AGAIN = 3
+Listener = Callable[[SagaInstance, e.Event], None]
+
+
+@attrs.define(eq=False)
+class Journal:
+    """The history of one instance while one drive owns it; `instance` is what the store has, never more.
+
+    `released`: the last append gave the instance up, as one that ends or blocks it does.
+    """
+
+    instance: SagaInstance
+    lease: Lease
+    listener: Listener | None
+    released: bool = attrs.field(default=False, init=False)
+
+    def mail(self) -> Steps[tuple[e.Request, ...]]:
+        """The requests that wait."""
+        mail: tuple[e.Request, ...] = yield StoreCall(functools.partial(self.lease.store.mail, self.instance.id))
+        return mail
+
+    def append(self, batch: Batch, *, outcome: object) -> Steps[None]:
+        """Make a batch durable, then tell the listener.
+
+        A failed or ambiguous append is looked up: when it took place all is well, when it did not it is repeated.
+
+        Raises:
+            MailWaits: nothing was written, and there is mail to decide with.
+            StoreConflict: the instance has another owner.
+            StoreError: the store failed for good; `outcome` is what could not be recorded.
+        """
+        self.lease.check()
+        if batch.events:
+            yield from self._append(batch, outcome)
+            self.instance = batch.instance
+            self.released = changes(batch.events).releases
+            tell(self.listener, zip(batch.instances, batch.events, strict=True))
+
+    def _append(self, batch: Batch, outcome: object) -> Steps[None]:
+        append = functools.partial(
+            self.lease.store.append,
+            self.instance.id,
+            tuple(batch.events),
+            expected_version=len(self.instance.history),
+            token=self.lease.token,
+        )
+        for tries_left in range(APPEND_AGAIN, -1, -1):
+            try:
+                yield StoreCall(append)
+            except (MailWaits, StoreConflict):
+                raise
+            except StoreError as error:
+                error.outcome = outcome
+                if not (yield from self._is_written(batch, error)):
+                    if tries_left:
+                        continue
+                    raise
+            return
+
+    def _is_written(self, batch: Batch, error: StoreError) -> Steps[bool]:
+        try:
+            stored = yield StoreCall(functools.partial(self.lease.store.load, self.instance.id))
+        except StoreError:
+            # A reload that fails tells nothing; what went wrong first is what the caller should hear of.
+            raise error from None
+        history, expected = stored.instance.history, len(self.instance.history)
+        if history[expected : len(batch.instance.history)] == tuple(batch.events):
+            return True
+        if len(history) != expected or stored.summary.token != self.lease.token:
+            raise StoreConflict(
+                f"instance {self.instance.id!r} was taken over by {stored.instance.owner!r} while its store failed"
+            ) from error
+        return False
+
+
+def tell(listener: Listener | None, happened: Iterable[tuple[SagaInstance, e.Event]]) -> None:
+    """Tell the listener what is durable; whatever it raises is logged and changes nothing."""
+    if listener is None:
+        return
+    for instance, event in happened:
+        try:
+            listener(instance, event)
+        except Exception:
+            log.exception("on_event raised at event %d of instance %r", event.number, instance.id)

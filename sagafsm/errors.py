@@ -1,0 +1,159 @@
+"""Every error that sagafsm raises, and the two that a user's function may raise to say what it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from sagafsm.instance import SagaInstance
+
+
+def _revive(kind: type[SagaError], args: tuple[Any, ...], kept: dict[str, Any]) -> SagaError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(kept)
+    return error
+
+
+def listed(names: Iterable[object], *, none: str = "none") -> str:
+    """The names separated by commas, or `none` when there are none."""
+    return ", ".join(str(name) for name in names) or none
+
+
+class SagaError(Exception):
+    """Whatever went wrong inside sagafsm or in how it was used; catches all of them."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The classes build their message from several arguments; pickling must not call them with the message alone.
+        return (_revive, (type(self), self.args, self.__dict__))
+
+    def noted(self, note: str) -> Self:
+        """The same error with a note under its message."""
+        self.add_note(note)
+        return self
+
+
+class DefinitionError(SagaError, ValueError):
+    """A saga is not well defined; nothing has run."""
+
+
+class DefinitionChanged(SagaError, RuntimeError):
+    """An instance was begun under another definition than the one at hand; the instance is untouched."""
+
+    def __init__(self, instance_id: str, saga: str, version: int, differences: tuple[str, ...]) -> None:
+        self.instance_id, self.saga, self.version, self.differences = instance_id, saga, version, differences
+        super().__init__(
+            f"instance {instance_id!r} was begun under another definition of saga {saga!r} version {version}: "
+            f"{'; '.join(differences)} (register the old definition under its version and give the new one another)"
+        )
+
+
+class IllegalTransition(SagaError, RuntimeError):
+    """The state of an instance does not allow what was asked of it; the instance is untouched."""
+
+    def __init__(self, instance_id: str, state: str, operation: str, allowed: Iterable[str]) -> None:
+        self.instance_id, self.state, self.operation, self.allowed = instance_id, state, operation, tuple(allowed)
+        super().__init__(
+            f"instance {instance_id!r} is {state}, which does not allow {operation!r} "
+            f"(allowed: {listed(self.allowed, none='nothing')})"
+        )
+
+
+class SagaNotFound(SagaError, LookupError):
+    """The store holds no instance of that id."""
+
+    def __init__(self, instance_id: str, store: str) -> None:
+        self.instance_id, self.store = instance_id, store
+        super().__init__(f"no instance {instance_id!r} in {store} (find() lists what is there)")
+
+
+class SagaFailed(SagaError, RuntimeError):
+    """An instance ended `failed`; `instance` tells the cause and what may remain."""
+
+    def __init__(self, instance: SagaInstance) -> None:
+        self.instance = instance
+        remains = listed((f"{left.step} ({left.reason})" for left in instance.residue), none="nothing")
+        super().__init__(f"instance {instance.id!r} failed: {instance.cause}; may remain: {remains}")
+
+
+class SagaUnfinished(SagaError, RuntimeError):
+    """An instance is not at rest: blocked, waiting for a time, or driven by somebody else."""
+
+    def __init__(self, instance: SagaInstance) -> None:
+        self.instance = instance
+        if instance.blocked:
+            why = "; ".join(
+                f"step {b.step!r} is blocked ({b.reason}; decide: {listed(b.decisions)})" for b in instance.blocked
+            )
+        elif instance.owner is not None:
+            why = f"it is driven by {instance.owner!r}"
+        elif instance.wake_at is not None:
+            why = f"it waits until {instance.wake_at.isoformat()}"
+        else:
+            why = "nobody drives it (resume() or recover() goes on)"
+        super().__init__(f"instance {instance.id!r} is {instance.state} and unfinished: {why}")
+
+
+class PermanentFailure(SagaError, RuntimeError):
+    """Raise it from an action: not done under this key, by any attempt; it is not retried.
+
+    From a compensation it ends the retries and blocks the instance at once.
+    """
+
+
+class OutcomeUnknown(SagaError, RuntimeError):
+    """Raise it from an action that cannot tell whether it took effect; the step is then in doubt."""
+
+
+class PayloadError(SagaError, TypeError, ValueError):
+    """A value cannot be stored as JSON, or what is stored does not fit the type it is read as."""
+
+    def __init__(self, subject: str, path: str, problem: str) -> None:
+        self.subject, self.path, self.problem = subject, path, problem
+        super().__init__(f"{subject} at {path}: {problem}")
+
+
+class InputMismatch(SagaError, ValueError):
+    """The id is taken by an instance of another saga or with another input; that instance is untouched."""
+
+    def __init__(self, instance_id: str, difference: str) -> None:
+        self.instance_id, self.difference = instance_id, difference
+        super().__init__(f"instance {instance_id!r} exists {difference} (choose another id, or start it with the same)")
+
+
+class ResourceMissing(SagaError, LookupError):
+    """A saga declares resources that were not given to the run; nothing has run."""
+
+    def __init__(self, saga: str, missing: Iterable[str], given: Iterable[str]) -> None:
+        self.saga, self.missing, self.given = saga, tuple(missing), tuple(given)
+        super().__init__(
+            f"saga {saga!r} needs resources that were not given: {listed(self.missing)} "
+            f"(given: {listed(self.given)}); pass resources={{name: object}}"
+        )
+
+
+class StoreError(SagaError, RuntimeError):
+    """The store could not do its work. `outcome` is what a user's function had answered, when that was not recorded."""
+
+    outcome: object = None
+
+
+class StoreConflict(StoreError):
+    """Somebody else owns the instance, or appended to it; nothing was written."""
+
+
+class InstanceExists(StoreConflict):
+    """The id is taken; nothing was written."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        super().__init__(f"instance {instance_id!r} exists already")
+
+
+class MailWaits(StoreError):
+    """A request came in since the mail was last read; nothing was written: read the mail and decide again."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        super().__init__(f"instance {instance_id!r} has mail that the append does not absorb")

@@ -1,0 +1,165 @@
+"""A user's function with its parameters matched by name: what each is to be given, checked at definition."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any, Literal
+
+import attrs
+
+from sagafsm.errors import DefinitionError, listed
+
+Role = Literal["action", "compensation", "probe"]
+Source = Literal["input", "result", "ctx", "step", "resource"]
+RESERVED = ("input", "result", "ctx")
+_OWN: dict[str, Source] = {"input": "input", "result": "result", "ctx": "ctx"}
+
+
+@attrs.frozen(kw_only=True)
+class Parameter:
+    """One parameter: where its value comes from, and the type that its annotation declares (Any without one)."""
+
+    name: str
+    source: Source
+    type: Any
+    positional: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Function:
+    """A user's function as a saga calls it. `left_alone`: parameters with a default that match no name."""
+
+    call: Callable[..., Any] = attrs.field(eq=False)
+    role: Role
+    name: str
+    parameters: tuple[Parameter, ...]
+    left_alone: tuple[str, ...]
+    returns: Any
+    is_async: bool
+
+
+@attrs.frozen(kw_only=True)
+class Scope:
+    """What a function of one step may ask for by name."""
+
+    step: str
+    role: Role
+    earlier: Collection[str]
+    resources: Collection[str]
+
+    def source(self, name: str) -> Source | None:
+        """Where the value of a parameter of that name comes from; None: nowhere."""
+        own = _OWN.get(name)
+        if own is not None and (own != "result" or self.role == "compensation"):
+            return own
+        if name in self.earlier:
+            return "step"
+        return "resource" if name in self.resources else None
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """Every name that may be asked for."""
+        own = ("input", "ctx", "result") if self.role == "compensation" else ("input", "ctx")
+        return (*own, *self.earlier, *self.resources)
+
+
+def origin(fn: Callable[..., Any]) -> tuple[str, ...] | None:
+    """What makes a function defined again "the same": module and qualified name; None: it is never the same.
+
+    Closures share a qualified name between calls of the function that makes them, so their first line counts too.
+    """
+    name = getattr(fn, "__qualname__", None)
+    if not inspect.isroutine(fn) or name is None or "<lambda>" in name:
+        return None
+    module = getattr(fn, "__module__", "") or ""
+    if "<locals>" in name:
+        code = getattr(inspect.unwrap(fn), "__code__", None)
+        return None if code is None else (module, name, str(code.co_firstlineno))
+    return (module, name)
+
+
+def function_name(fn: Callable[..., Any]) -> str | None:
+    """The name that a function was defined with; None for lambdas, partials and callable objects."""
+    name = getattr(fn, "__name__", None)
+    return name if isinstance(name, str) and name != "<lambda>" and inspect.isroutine(fn) else None
+
+
+def _is_async(fn: Callable[..., Any]) -> bool:
+    # A callable object is async when its __call__ is; partials are unwrapped by inspect itself.
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
+
+
+def _annotation(raw: Any, fn: Callable[..., Any]) -> Any:
+    """The type that an annotation names; Any where there is none, or where it names what exists only for checkers."""
+    if raw is inspect.Parameter.empty:
+        return Any
+    if not isinstance(raw, str):
+        return raw
+    plain = inspect.unwrap(fn.func if isinstance(fn, functools.partial) else fn)
+    scope = dict(getattr(plain, "__globals__", {}))
+    if (code := getattr(plain, "__code__", None)) is not None and plain.__closure__:
+        scope |= {name: cell.cell_contents for name, cell in zip(code.co_freevars, plain.__closure__, strict=True)}
+    return eval(raw, scope)  # noqa: S307 - the user's own annotation, in the user's own module
+
+
+def _resolved(raw: Any, fn: Callable[..., Any], what: str) -> Any:
+    try:
+        return _annotation(raw, fn)
+    except (NameError, AttributeError, SyntaxError, ValueError) as error:
+        raise DefinitionError(f"{what} has annotation {raw!r}, which cannot be resolved: {error}") from error
+
+
+def bind(fn: Callable[..., Any], scope: Scope) -> Function:
+    """The function with every parameter matched to a source.
+
+    Raises:
+        DefinitionError: a parameter matches nothing and has no default, or takes any number of arguments.
+    """
+    what = f"{scope.role} of step {scope.step!r}"
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(f"{what} is {fn!r}, whose parameters cannot be read: {error}") from error
+    parameters: list[Parameter] = []
+    left_alone: list[str] = []
+    for parameter in signature.parameters.values():
+        source = _source_of(parameter, scope, what)
+        if source is None:
+            left_alone.append(parameter.name)
+            continue
+        # A resource is handed over as it is: its annotation may well exist for type checkers only.
+        plain = source in ("ctx", "resource")
+        kind = Any if plain else _resolved(parameter.annotation, fn, f"parameter {parameter.name!r} of {what}")
+        positional = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+        parameters.append(Parameter(name=parameter.name, source=source, type=kind, positional=positional))
+    returns = _resolved(signature.return_annotation, fn, what) if scope.role == "action" else Any
+    return Function(
+        call=fn,
+        role=scope.role,
+        name=function_name(fn) or scope.step,
+        parameters=tuple(parameters),
+        left_alone=tuple(left_alone),
+        returns=returns,
+        is_async=_is_async(fn),
+    )
+
+
+def _source_of(parameter: inspect.Parameter, scope: Scope, what: str) -> Source | None:
+    if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        stars = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else "**"
+        raise DefinitionError(
+            f"{what} takes {stars}{parameter.name}, but parameters are matched by name "
+            f"(name those it needs; available: {listed(scope.available)})"
+        )
+    source = scope.source(parameter.name)
+    if source is not None:
+        return source
+    if scope.role == "compensation" and parameter.name == scope.step:
+        raise DefinitionError(f"{what} takes {parameter.name!r}, its own step's name; use 'result'")
+    if parameter.default is inspect.Parameter.empty:
+        raise DefinitionError(
+            f"{what} takes {parameter.name!r}, which is nothing it can be given (available: {listed(scope.available)})"
+        )
+    return None

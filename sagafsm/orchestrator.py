@@ -1,0 +1,289 @@
+"""Runs sagas against a store: starts, drives, recovers them, and takes requests and decisions."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+from sagafsm import events as e
+from sagafsm.clock import Clock, SystemClock
+from sagafsm.decision import Verdict
+from sagafsm.drivers.drive import Settings
+from sagafsm.drivers.effects import Steps
+from sagafsm.drivers.journal import Listener
+from sagafsm.drivers.lease import LeaseKeeper
+from sagafsm.drivers.stopping import Stopping
+from sagafsm.drivers.sync import SyncPerformer
+from sagafsm.errors import DefinitionError, SagaUnfinished
+from sagafsm.instance import SagaInstance
+from sagafsm.operations import Operations, is_driving, verdict_of
+from sagafsm.payload import MAX_PAYLOAD
+from sagafsm.recovery import RecoveryReport
+from sagafsm.registry import Defined, Registry
+from sagafsm.store import Store, Summary, open_store
+
+T = TypeVar("T")
+LEASE = timedelta(seconds=30)
+NOT_GIVEN: Any = object()
+
+
+def login_name() -> str:
+    """Who is logged in, as far as the machine tells."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def owner_name() -> str:
+    """This process, as people would look for it."""
+    return f"{login_name()}@{socket.gethostname()}:{os.getpid()}"
+
+
+def operations_of(
+    store: Store,
+    *,
+    sagas: Iterable[Defined],
+    resources: Mapping[str, Any] | None,
+    settings: Settings,
+    owner: str | None,
+) -> Operations:
+    """The operations of an orchestrator with these sagas registered."""
+    registry = Registry()
+    for saga in sagas:
+        registry.add(saga)
+    return Operations(
+        store=store,
+        registry=registry,
+        resources=dict(resources or {}),
+        settings=settings,
+        keeper=LeaseKeeper(settings.lease),
+        owner=owner or owner_name(),
+    )
+
+
+def checked(instance: SagaInstance, check: bool) -> SagaInstance:
+    """The instance; with `check`, only when it completed."""
+    if check and instance.raise_for_failure().state != "completed":
+        raise SagaUnfinished(instance)
+    return instance
+
+
+def check_lease(lease: timedelta) -> timedelta:
+    """The lease, when it is one.
+
+    Raises:
+        DefinitionError: it is no positive timedelta.
+    """
+    if not isinstance(lease, timedelta) or lease <= timedelta(0):
+        raise DefinitionError(f"an orchestrator takes a lease that is a positive timedelta, not {lease!r}")
+    return lease
+
+
+class Orchestrator:
+    """Runs instances against one store, from any number of threads.
+
+    `store` is a URL ("sqlite:///orders.db"), which is opened and closed with the orchestrator, or a Store, which
+    stays open. `sagas` are those whose instances it can resume; `resources` what their steps ask for by name.
+    `owner` names it to others; `lease` is how long an instance stays its own after the process has vanished without
+    a trace (real time); `max_payload` the largest input or result, in bytes of JSON. `on_event(instance, event)` is
+    called after every durable event.
+
+    As a context manager it drains on SIGTERM where the main thread has no handler for it: the outcome of the action
+    under way is recorded, nothing new starts, and the process ends with status 143.
+    """
+
+    def __init__(
+        self,
+        store: Store | str,
+        *,
+        sagas: Iterable[Defined] = (),
+        resources: Mapping[str, Any] | None = None,
+        clock: Clock = SystemClock(),  # noqa: B008 - frozen, holds nothing
+        owner: str | None = None,
+        lease: timedelta = LEASE,
+        max_payload: int = MAX_PAYLOAD,
+        on_event: Listener | None = None,
+    ) -> None:
+        self._stopping = Stopping()
+        settings = Settings(
+            clock=clock, lease=check_lease(lease), max_payload=max_payload, on_event=on_event, stopping=self._stopping
+        )
+        self._owns_store = isinstance(store, str)
+        self.store: Store = open_store(store) if isinstance(store, str) else store
+        self._operations = operations_of(self.store, sagas=sagas, resources=resources, settings=settings, owner=owner)
+        self._performer = SyncPerformer(clock)
+
+    def __enter__(self) -> Self:
+        self._stopping.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drain and let go: actions under way are recorded, nothing new starts, the unfinished resume later."""
+        self._stopping.ask()
+        if not is_driving():
+            self._stopping.wait()
+        self._stopping.restore()
+        self._operations.keeper.close()
+        self._performer.close()
+        if self._owns_store:
+            self.store.close()
+
+    def _perform(self, steps: Steps[T]) -> T:
+        with self._stopping.working():
+            return self._performer.perform(steps)
+
+    # Running ----------------------------------------------------------------------------------------------------------
+
+    def run(self, saga: Defined, input: Any, *, id: str | None = None, check: bool = False) -> SagaInstance:
+        """Start an instance and drive it until it rests or is blocked; return it as it then stands.
+
+        The same id with the same input is the same instance: it is resumed, or returned as it stands when it is at
+        rest, blocked, or driven by somebody else. Killed at any moment, the same call goes on where it was.
+
+        Raises:
+            InputMismatch: the id is taken by another saga or input.
+            PayloadError: the input cannot be stored, or does not match the declared type.
+            ResourceMissing: the saga declares a resource that the orchestrator was not given.
+            SagaFailed: with `check`, the instance failed.
+            SagaUnfinished: with `check`, it is not at rest.
+        """
+        return self.run_with(saga, input, id=id, check=check, resources=None)
+
+    def run_with(
+        self, saga: Defined, input: Any, *, id: str | None, check: bool, resources: Mapping[str, Any] | None
+    ) -> SagaInstance:
+        """`run`, with more resources for this run alone."""
+        steps = self._operations.start(saga, input, id=id, drive=True, resources=resources)
+        return checked(self._perform(steps), check)
+
+    def start(self, saga: Defined, input: Any, *, id: str | None = None) -> SagaInstance:
+        """Create an instance durably, without driving it: `resume`, `advance` or `recover` will. Idempotent by id."""
+        return self._perform(self._operations.start(saga, input, id=id, drive=False))
+
+    def resume(self, id: str) -> SagaInstance:
+        """Drive an instance on until it rests or is blocked, sleeping through its backoffs.
+
+        Raises:
+            StoreConflict: somebody else drives it.
+            DefinitionChanged: its saga was changed since it began.
+        """
+        return self._perform(self._operations.resume(id, "until_parked", "resume"))
+
+    def advance(self, id: str) -> SagaInstance:
+        """Do exactly one command of an instance, and never sleep; when nothing is due it is returned as it stands."""
+        return self._perform(self._operations.resume(id, "one_command", "advance"))
+
+    def recover(self) -> RecoveryReport:
+        """Resume every instance that is unowned, not at rest, not parked, or due; never sleep.
+
+        One that cannot be resumed is reported and does not stop the others; a second pass changes nothing.
+        """
+        return self._perform(self._operations.recover())
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    def get(self, id: str) -> SagaInstance:
+        """The instance as it stands in the store.
+
+        Raises:
+            SagaNotFound: there is none of that id.
+        """
+        return self._perform(self._operations.get(id))
+
+    def find(
+        self,
+        *,
+        saga: str | None = None,
+        state: str | None = None,
+        blocked: bool | e.BlockReason | None = None,
+        older_than: timedelta | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Summary]:
+        """Summaries in order of id, those behind id `after`, read page by page as they are asked for.
+
+        `state` is a state or a phase; `blocked` True, False or a reason; `older_than`: unchanged for that long.
+        """
+        while page := self._perform(
+            self._operations.page(
+                saga=saga, state=state, blocked=blocked, older_than=older_than, after=after, limit=limit
+            )
+        ):
+            yield from page
+            after = page[-1].id
+            if limit is not None and (limit := limit - len(page)) <= 0:
+                return
+
+    # Requests and decisions -------------------------------------------------------------------------------------------
+
+    def cancel(self, id: str, *, by: str | None = None, reason: str) -> SagaInstance:
+        """Ask an instance to go back; return it as it stands once the request is posted and, if it can be, handled.
+
+        The request survives a crash: whoever drives the instance next reads it before anything else.
+
+        Raises:
+            IllegalTransition: it is at rest, or its pivot has succeeded.
+        """
+        return self._perform(self._operations.cancel(id, by=by, reason=reason))
+
+    def retry(
+        self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
+    ) -> SagaInstance:
+        """Have a blocked instance call the action or compensation again, with a new budget."""
+        return self._decide(id, "retry", step, by, reason)
+
+    def resolve(
+        self,
+        id: str,
+        *,
+        reason: str,
+        step: str | None = None,
+        result: Any = NOT_GIVEN,
+        not_done: bool = False,
+        undone: bool = False,
+        by: str | None = None,
+    ) -> SagaInstance:
+        """Tell what is true of a blocked step: done with this `result`, `not_done`, or `undone` by hand.
+
+        Raises:
+            TypeError: not exactly one of the three is given.
+            IllegalTransition: the block does not allow it.
+        """
+        verdict = verdict_of(result is not NOT_GIVEN, not_done=not_done, undone=undone)
+        steps = self._operations.resolve(
+            id,
+            verdict,
+            step=step,
+            by=by or login_name(),
+            reason=reason,
+            result=result if result is not NOT_GIVEN else None,
+        )
+        return self._perform(steps)
+
+    def compensate(
+        self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
+    ) -> SagaInstance:
+        """Have a blocked instance go back, undoing the step that is in doubt."""
+        return self._decide(id, "compensate", step, by, reason)
+
+    def skip(self, id: str, *, reason: str, step: str | None = None, by: str | None = None) -> SagaInstance:
+        """Leave a blocked step's effect as residue, and go on with the other compensations."""
+        return self._decide(id, "skip", step, by, reason)
+
+    def abandon(self, id: str, *, reason: str, by: str | None = None) -> SagaInstance:
+        """End an instance where it stands; all that is left is residue. Needs no definition."""
+        return self._decide(id, "abandon", None, by, reason)
+
+    def _decide(
+        self, id: str, decision: e.Decision, step: str | None, by: str | None, reason: str | None
+    ) -> SagaInstance:
+        verdict = Verdict(decision=decision, step=step, by=by or login_name(), reason=reason)
+        return self._perform(self._operations.decide(id, verdict))

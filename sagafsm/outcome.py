@@ -1,0 +1,241 @@
+"""What a call gave, and the fact that it makes: outcome by evidence, without guessing."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import datetime
+from typing import Final, final
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.command import Run, RunAction, RunCompensation, RunProbe
+from sagafsm.decide import process_died
+from sagafsm.definition import Definition, StepDefinition
+from sagafsm.doubt import leaves_doubt
+from sagafsm.errors import PayloadError, PermanentFailure
+from sagafsm.instance import Calls, SagaInstance, StepRecord
+from sagafsm.retry import Retry
+
+LONGEST_MESSAGE = 10_000
+LONGEST_TRACEBACK = 4_000
+
+
+@final
+class _Answer:
+    """A probe's answer that carries nothing."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __reduce__(self) -> str:
+        return self._name
+
+
+NOT_DONE: Final = _Answer("NOT_DONE")
+IN_DOUBT: Final = _Answer("IN_DOUBT")
+
+
+@attrs.frozen
+class Done:
+    """A probe's answer: the action took effect, and this is what it returned or would have returned."""
+
+    result: object = None
+
+
+@attrs.frozen(kw_only=True)
+class Returned:
+    """The call returned; `result_json` is its result as it will be stored."""
+
+    result_json: str
+
+
+@attrs.frozen(kw_only=True)
+class Unstorable:
+    """The call took effect and returned what cannot be stored."""
+
+    error: PayloadError
+
+
+@attrs.frozen(kw_only=True)
+class Raised:
+    """The call raised."""
+
+    error: Exception
+
+
+@attrs.frozen(kw_only=True)
+class TimedOut:
+    """The call has not answered within its timeout."""
+
+    error: TimeoutError
+
+
+@attrs.frozen(kw_only=True)
+class NotDone:
+    """The probe says that the action is not done and will not be."""
+
+
+@attrs.frozen(kw_only=True)
+class StillInDoubt:
+    """The probe cannot tell, or raised."""
+
+    error: Exception | None = None
+
+
+Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt
+
+
+@attrs.frozen(kw_only=True)
+class Moment:
+    """What of the world enters a decision: the time, and one draw from 0 to 1 for the jitter."""
+
+    now: datetime
+    draw: float
+
+
+def recorded(error: BaseException) -> e.RecordedError:
+    """The exception as the history keeps it: bounded, and always storable."""
+    kind = type(error)
+    text = "".join(traceback.format_exception(error))
+    return e.RecordedError(
+        type=f"{kind.__module__}.{kind.__qualname__}",
+        message=_storable(_message(error), LONGEST_MESSAGE),
+        traceback=_storable(text[-LONGEST_TRACEBACK:], LONGEST_TRACEBACK),
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything; its failure is told instead
+        return f"(its text cannot be had: {broken!r})"
+
+
+def _storable(text: str, longest: int) -> str:
+    return text[:longest].encode("utf-8", "backslashreplace").decode()
+
+
+def observe(definition: Definition, instance: SagaInstance, command: Run, outcome: Outcome, moment: Moment) -> e.Event:
+    """The fact that the outcome of a call makes, for an instance in which that call is under way."""
+    step, record = definition.by_name[command.step], instance.steps[command.step]
+    match command:
+        case RunAction():
+            return _of_action(Call(definition, instance, step, record, moment), outcome)
+        case RunProbe():
+            return _of_probe(instance, record, outcome, moment)
+        case RunCompensation():
+            return _of_compensation(step, record, outcome, moment)
+        case _:
+            raise TypeError(f"no call is made for {command!r}")
+
+
+@attrs.frozen
+class Call:
+    """An action's call, as the history knows it while its outcome is judged."""
+
+    definition: Definition
+    instance: SagaInstance
+    step: StepDefinition
+    record: StepRecord
+    moment: Moment
+
+
+def _of_action(call: Call, outcome: Outcome) -> e.Event:
+    name, attempt = call.step.name, call.record.attempt
+    match outcome:
+        case Returned(result_json=result):
+            return e.StepSucceeded(step=name, attempt=attempt, result_json=result)
+        case Unstorable(error=error):
+            return e.ResultRefused(step=name, attempt=attempt, error=recorded(error))
+        case Raised(error=error) | TimedOut(error=error):
+            return _of_raised(call, error)
+        case _:
+            raise TypeError(f"an action does not give {outcome!r}")
+
+
+def _of_raised(call: Call, error: Exception) -> e.Event:
+    name, attempt, record = call.step.name, call.record.attempt, call.record
+    permanent = isinstance(error, PermanentFailure)
+    wake_at = None if permanent else _wake_at(call.step.retry, record.action, error, call.moment)
+    reason = None if permanent or not call.step.effect else _doubt(call.definition, record, error)
+    if reason is not None:
+        return e.StepInDoubt(
+            step=name,
+            attempt=attempt,
+            reason=reason,
+            error=recorded(error),
+            retryable=wake_at is not None,
+            wake_at=wake_at,
+        )
+    # With a cause recorded no action is called any more; a cancel that waits for the pivot ends its retries too.
+    last = call.instance.cause is not None or call.instance.cancel is not None
+    return e.StepFailed(step=name, attempt=attempt, error=recorded(error), wake_at=None if last else wake_at)
+
+
+def _doubt(definition: Definition, record: StepRecord, error: Exception) -> e.DoubtReason | None:
+    if isinstance(error, AttemptTimedOut):
+        return "timeout"
+    if leaves_doubt(error, definition.unknown_on):
+        return "outcome_unknown"
+    return "earlier_attempt" if record.doubt_before else None
+
+
+class AttemptTimedOut(TimeoutError):
+    """A call of a step's function did not end within the step's own `timeout`."""
+
+
+def _wake_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:
+    return moment.now + retry.pause(calls.spent, moment.draw) if retry.allows(calls.spent, error) else None
+
+
+def _of_probe(instance: SagaInstance, record: StepRecord, outcome: Outcome, moment: Moment) -> e.Event:
+    match outcome:
+        case Returned(result_json=result):
+            return e.StepSucceeded(step=record.name, attempt=record.attempt, result_json=result, evidence="probe")
+        case Unstorable(error=error):
+            return e.ResultRefused(step=record.name, attempt=record.attempt, error=recorded(error))
+        case NotDone():
+            return e.StepFailed(
+                step=record.name,
+                attempt=record.attempt,
+                error=record.error or process_died(record),
+                wake_at=_called_again_at(instance, record, moment),
+                evidence="probe",
+            )
+        case StillInDoubt(error=error):
+            return e.StepInDoubt(
+                step=record.name,
+                attempt=record.attempt,
+                reason="probe",
+                error=None if error is None else recorded(error),
+                retryable=record.retryable,
+                wake_at=record.action.wake_at,
+            )
+        case _:
+            raise TypeError(f"a probe does not give {outcome!r}")
+
+
+def _called_again_at(instance: SagaInstance, record: StepRecord, moment: Moment) -> datetime | None:
+    if instance.cause is not None or instance.cancel is not None or not (record.died or record.retryable):
+        return None
+    return record.action.wake_at or moment.now
+
+
+def _of_compensation(step: StepDefinition, record: StepRecord, outcome: Outcome, moment: Moment) -> e.Event:
+    calls = record.compensation
+    match outcome:
+        case Returned() | Unstorable():
+            # What a compensation returns is not kept, so it need not be storable.
+            return e.CompensationSucceeded(step=step.name, attempt=calls.attempt)
+        case Raised(error=error) | TimedOut(error=error):
+            permanent = isinstance(error, PermanentFailure)
+            wake_at = None if permanent else _wake_at(step.compensation_retry, calls, error, moment)
+            return e.CompensationFailed(step=step.name, attempt=calls.attempt, error=recorded(error), wake_at=wake_at)
+        case _:
+            raise TypeError(f"a compensation does not give {outcome!r}")

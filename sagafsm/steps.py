@@ -1,0 +1,253 @@
+"""A step in the making: its functions bound by name, its options not yet merged with the saga's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+from sagafsm.definition import (
+    InDoubt,
+    Policy,
+    StepDefinition,
+    check_duration,
+    check_in_doubt,
+    check_retry_on,
+    policies,
+)
+from sagafsm.errors import DefinitionError
+from sagafsm.function import Function, Role, Scope, bind, origin
+from sagafsm.retry import Retry
+
+Origin = tuple[str, ...] | None
+
+
+@attrs.frozen(kw_only=True)
+class Defaults:
+    """What a saga says for all its steps."""
+
+    resources: tuple[str, ...]
+    unknown_on: tuple[type[Exception], ...]
+    in_doubt: InDoubt
+    retry: Retry
+    timeout: timedelta | None
+
+    def check(self, what: str) -> None:
+        """Refuse what is wrong whatever the steps are."""
+        policies(self.in_doubt, what)
+        check_duration(self.timeout, f"timeout of {what}")
+        if not isinstance(self.retry, Retry):
+            raise DefinitionError(f"{what} takes retry=Retry(...), not {self.retry!r}")
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in self.unknown_on):
+            raise DefinitionError(f"{what} takes unknown_on= as Exception types, not {self.unknown_on!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """What a step says for itself; None leaves it to the saga."""
+
+    title: str | None
+    retry: Retry | None
+    timeout: timedelta | None
+    in_doubt: InDoubt | None
+    pivot: bool
+    effect: bool
+
+    def check(self, name: str) -> None:
+        """Refuse options that are wrong by themselves."""
+        what = f"step {name!r}"
+        if self.in_doubt is not None:
+            policies(self.in_doubt, what)
+        check_duration(self.timeout, f"timeout of {what}")
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise DefinitionError(f"{what} takes retry=Retry(...), not {self.retry!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Undo:
+    """A compensation as it is given."""
+
+    fn: Callable[..., Any]
+    retry: Retry
+    timeout: timedelta | None
+
+
+@attrs.frozen(kw_only=True)
+class Compensation:
+    """A compensation as it is bound. `kept`: from before its step was defined again, so anything may replace it."""
+
+    function: Function
+    origin: Origin
+    retry: Retry
+    timeout: timedelta | None
+    kept: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Probe:
+    """A probe as it is bound; `kept` as for a compensation."""
+
+    function: Function
+    origin: Origin
+    kept: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class StepDraft:
+    """One step as far as it is defined."""
+
+    name: str
+    options: Options
+    action: Function
+    origin: Origin
+    compensation: Compensation | None = None
+    probe: Probe | None = None
+
+    @classmethod
+    def define(
+        cls,
+        name: str,
+        fn: Callable[..., Any],
+        options: Options,
+        defaults: Defaults,
+        earlier: Sequence[str],
+        *,
+        others: Mapping[str, StepDraft],
+        old: StepDraft | None,
+    ) -> StepDraft:
+        """The step by its action; one defined again keeps its compensation and probe until they are, too."""
+        options.check(name)
+        pivot = _pivot_before(others, name)
+        if options.pivot:
+            _refuse_second_pivot(others, name)
+        kept = None if old is None or old.compensation is None else attrs.evolve(old.compensation, kept=True)
+        if kept is not None:
+            _check_compensation(name, options, pivot)
+        draft = cls(
+            name=name,
+            options=options,
+            action=_bind(fn, name, "action", earlier, defaults),
+            origin=origin(fn),
+            compensation=kept,
+            probe=None if old is None or old.probe is None else attrs.evolve(old.probe, kept=True),
+        )
+        draft.check_policy(defaults, pivot)
+        return draft
+
+    def is_same(self, fn: Callable[..., Any]) -> bool:
+        """Whether `fn` is this step's function, defined again."""
+        return self.origin is not None and self.origin == origin(fn)
+
+    def check_policy(self, defaults: Defaults, pivot: str | None) -> None:
+        """Refuse a policy of the step's own that cannot hold where it stands."""
+        own = self.options.in_doubt
+        goes_back = own is not None and "compensate" in policies(own, f"step {self.name!r}")
+        if goes_back and (self.options.pivot or pivot is not None):
+            where = "is the pivot" if self.options.pivot else f"stands behind pivot {pivot!r}"
+            raise DefinitionError(
+                f"step {self.name!r} {where}, so in_doubt={own!r} cannot hold (there is no way back from there)"
+            )
+        given = self._policy(defaults)
+        check_retry_on(self.name, self.options.retry or defaults.retry, given, defaults.unknown_on)
+
+    def with_compensation(
+        self, undo: Undo, defaults: Defaults, earlier: Sequence[str], others: Mapping[str, StepDraft]
+    ) -> StepDraft:
+        """The step with its compensation."""
+        old = self.compensation
+        if old is not None and not old.kept and (old.origin is None or old.origin != origin(undo.fn)):
+            raise DefinitionError(f"step {self.name!r} has a compensation already ({old.function.name!r})")
+        _check_compensation(self.name, self.options, _pivot_before(others, self.name))
+        check_duration(undo.timeout, f"timeout of the compensation of step {self.name!r}")
+        if not isinstance(undo.retry, Retry):
+            raise DefinitionError(f"the compensation of step {self.name!r} takes retry=Retry(...), not {undo.retry!r}")
+        bound = Compensation(
+            function=_bind(undo.fn, self.name, "compensation", earlier, defaults),
+            origin=origin(undo.fn),
+            retry=undo.retry,
+            timeout=undo.timeout,
+        )
+        return attrs.evolve(self, compensation=bound)
+
+    def with_probe(self, fn: Callable[..., Any], defaults: Defaults, earlier: Sequence[str]) -> StepDraft:
+        """The step with its probe."""
+        old = self.probe
+        if old is not None and not old.kept and (old.origin is None or old.origin != origin(fn)):
+            raise DefinitionError(f"step {self.name!r} has a probe already ({old.function.name!r})")
+        if not self.options.effect:
+            raise DefinitionError(f"step {self.name!r} has effect=False, so there is nothing for a probe to find out")
+        function = _bind(fn, self.name, "probe", earlier, defaults)
+        return attrs.evolve(self, probe=Probe(function=function, origin=origin(fn)))
+
+    def _policy(self, defaults: Defaults) -> tuple[Policy, ...]:
+        return policies(defaults.in_doubt if self.options.in_doubt is None else self.options.in_doubt, self.name)
+
+    def definition(self, defaults: Defaults) -> StepDefinition:
+        """The finished step. A saga-wide policy holds where it is allowed, elsewhere the answer is to ask."""
+        given, has = self._policy(defaults), self.compensation is not None
+        if self.options.in_doubt is not None:
+            check_in_doubt(given, self.name, compensation=has)
+        elif "compensate" in given and not has:
+            given = ("ask",)
+        undo = self.compensation
+        return StepDefinition(
+            name=self.name,
+            title=self.options.title,
+            action=self.action,
+            compensation=None if undo is None else undo.function,
+            probe=None if self.probe is None else self.probe.function,
+            retry=self.options.retry or defaults.retry,
+            timeout=self.options.timeout or defaults.timeout,
+            in_doubt=given,
+            pivot=self.options.pivot,
+            effect=self.options.effect,
+            compensation_retry=Retry(5) if undo is None else undo.retry,
+            compensation_timeout=None if undo is None else undo.timeout,
+        )
+
+    def input_types(self) -> Iterator[tuple[Any, str]]:
+        """The types that its functions declare for `input`, and where."""
+        bound = [self.action]
+        bound += [self.compensation.function] if self.compensation is not None else []
+        bound += [self.probe.function] if self.probe is not None else []
+        for function in bound:
+            for parameter in function.parameters:
+                if parameter.source == "input" and parameter.type is not Any:
+                    yield parameter.type, f"by the {function.role} of step {self.name!r} as"
+
+
+def _bind(fn: Callable[..., Any], name: str, role: Role, earlier: Sequence[str], defaults: Defaults) -> Function:
+    if not callable(fn):
+        raise DefinitionError(f"the {role} of step {name!r} must be a function, not {fn!r}")
+    return bind(fn, Scope(step=name, role=role, earlier=earlier, resources=defaults.resources))
+
+
+def _pivot_before(others: Mapping[str, StepDraft], name: str) -> str | None:
+    for other in others.values():
+        if other.name == name:
+            return None
+        if other.options.pivot:
+            return other.name
+    return None
+
+
+def _refuse_second_pivot(others: Mapping[str, StepDraft], name: str) -> None:
+    behind = False
+    for other in others.values():
+        if other.name == name:
+            behind = True
+        elif other.options.pivot:
+            raise DefinitionError(f"step {name!r} cannot be a pivot too: {other.name!r} is (a saga has at most one)")
+        elif behind and other.compensation is not None:
+            raise DefinitionError(f"step {name!r} cannot be the pivot: {other.name!r} behind it has a compensation")
+
+
+def _check_compensation(name: str, options: Options, pivot: str | None) -> None:
+    if options.pivot:
+        raise DefinitionError(f"step {name!r} is the pivot, which has no compensation (there is no way back from it)")
+    if pivot is not None:
+        raise DefinitionError(f"step {name!r} stands behind pivot {pivot!r}, so a compensation would never be called")
+    if not options.effect:
+        raise DefinitionError(f"step {name!r} has effect=False, so there is nothing for a compensation to undo")

@@ -1,0 +1,227 @@
+"""What a store promises. These docstrings are the specification; `sagafsm.testing.StoreContract` checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+import attrs
+
+from sagafsm.errors import StoreError, listed
+from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
+from sagafsm.fold import KEEPS_PARKED
+from sagafsm.instance import AT_REST, SagaInstance
+
+
+@attrs.frozen(kw_only=True)
+class Owner:
+    """Who drives an instance: `name` for people, `process` to tell whether it still does (opaque to a store)."""
+
+    name: str
+    process: str
+
+
+@attrs.frozen(kw_only=True)
+class Summary:
+    """An instance in one row: what `find` lists without reading histories.
+
+    `version` is the number of the last event; `mail` counts the requests that are not absorbed; `token` is that of
+    the present or last claim; `lease_until` is in real time and None when nobody owns the instance.
+    """
+
+    id: str
+    saga: str
+    saga_version: int
+    state: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    blocked: BlockReason | None = None
+    wake_at: datetime | None = None
+    owner: Owner | None = None
+    token: int = 0
+    lease_until: datetime | None = None
+    mail: int = 0
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the instance has ended."""
+        return self.state in AT_REST
+
+
+@attrs.frozen(kw_only=True)
+class Changes:
+    """What a batch of events changes in a summary; `parking` False: `blocked` and `wake_at` stay as they were."""
+
+    state: str | None
+    parking: bool
+    blocked: BlockReason | None
+    wake_at: datetime | None
+
+    @property
+    def releases(self) -> bool:
+        """Whether the instance has no owner after the batch: it ended, or it is blocked."""
+        return self.state in AT_REST or (self.parking and self.blocked is not None)
+
+
+def changes(events: Sequence[Event]) -> Changes:
+    """What `events` change in the summary of their instance; stores call it, so that no two of them differ."""
+    state: str | None = None
+    parking, blocked, wake_at = False, None, None
+    for event in events:
+        state = event.state or state
+        if isinstance(event, InstanceBlocked):
+            parking, blocked, wake_at = True, blocked or event.reason, None
+        elif not isinstance(event, KEEPS_PARKED):
+            parking, blocked, wake_at = True, None, getattr(event, "wake_at", None)
+    return Changes(state=state, parking=parking, blocked=blocked, wake_at=wake_at)
+
+
+@attrs.frozen(kw_only=True)
+class Stored:
+    """An instance as loaded: folded from its history, with its row."""
+
+    instance: SagaInstance
+    summary: Summary
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where instances, their events and their mailboxes live. Every method is safe to call from any thread.
+
+    All methods raise `StoreError` when the medium fails, and then nothing is known to be written; all but `create`,
+    `find` and `import_` raise `SagaNotFound` for an id that is not there.
+    """
+
+    url: str
+
+    def create(
+        self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
+    ) -> int:
+        """Store a new instance with its first events and return the token of its claim.
+
+        The first event is `InstanceCreated`, numbered 1. With `owner` the instance is claimed in the same commit,
+        for `lease` from now. All is stored or nothing; once this returns, it survives a crash.
+
+        Raises:
+            InstanceExists: the id is taken; nothing was written.
+        """
+        ...
+
+    def append(self, instance_id: str, events: Sequence[Event], *, expected_version: int, token: int) -> int:
+        """Add events to an instance's history and return its new version.
+
+        All events are stored or none. Once this returns, they survive a crash. Events that carry a `request_id`
+        absorb the mail of that id in the same commit. An append that ends or blocks the instance (see `changes`)
+        also releases it.
+
+        Raises:
+            StoreConflict: somebody else appended since `expected_version`, or owns the instance now.
+            MailWaits: a request came in that these events do not absorb; nothing was written: read the mail and
+                decide again.
+        """
+        ...
+
+    def load(self, instance_id: str) -> Stored:
+        """The instance folded from its verified history, with its row, as of one moment."""
+        ...
+
+    def history(self, instance_id: str) -> tuple[Event, ...]:
+        """All events, in order. A damaged one raises a `StoreError` that names it."""
+        ...
+
+    def find(
+        self,
+        *,
+        saga: str | None = None,
+        state: str | None = None,
+        blocked: bool | BlockReason | None = None,
+        updated_before: datetime | None = None,
+        due: datetime | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Sequence[Summary]:
+        """Up to `limit` summaries in order of id, those behind id `after`, that match everything given.
+
+        `state` is a state ("running:charge") or a phase ("running"). `blocked` True or False, or one reason.
+        `due`: neither at rest nor, unless mail waits, parked at that moment: not blocked, and `wake_at` absent or
+        reached. The cost of a `due` page grows with the unfinished, not with what is at rest beside them.
+        """
+        ...
+
+    def claim(self, instance_id: str, *, owner: Owner, lease: timedelta, replacing: int | None = None) -> int:
+        """Make `owner` the owner for `lease` from now (real time) and return a token higher than any before.
+
+        An instance is free when it has no owner, when the lease has run out, or when `replacing` is the token of the
+        present claim (the caller knows that owner to be dead).
+
+        Raises:
+            StoreConflict: somebody owns it; the message names the owner.
+        """
+        ...
+
+    def renew(self, instance_id: str, *, token: int, lease: timedelta) -> None:
+        """Extend the lease to `lease` from now.
+
+        Raises:
+            StoreConflict: the claim is not ours any more.
+        """
+        ...
+
+    def release(self, instance_id: str, *, token: int) -> None:
+        """Give the instance up; nothing happens when the claim is not ours any more."""
+        ...
+
+    def post(self, instance_id: str, request: Request) -> None:
+        """Put a request into the mailbox; the same `request_id` again, even an absorbed one, changes nothing.
+
+        Needs no token and changes no version. Survives a crash once this returns.
+
+        Raises:
+            IllegalTransition: the instance is at rest (checked in the same commit).
+        """
+        ...
+
+    def mail(self, instance_id: str) -> tuple[Request, ...]:
+        """The requests that are not absorbed, oldest first."""
+        ...
+
+    def delete(self, instance_id: str) -> None:
+        """Remove an instance at rest with its history and mailbox.
+
+        Raises:
+            IllegalTransition: it is not at rest.
+        """
+        ...
+
+    def import_(self, events: Sequence[Event]) -> None:
+        """Store a whole history as an unowned instance, verbatim, all or nothing.
+
+        Raises:
+            InstanceExists: the id is taken.
+            StoreError: the numbers do not run from 1 without gaps.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files; idempotent."""
+        ...
+
+
+def open_store(url: str) -> Store:
+    """The store that `url` names, as "memory://" or "sqlite:///orders.db".
+
+    The scheme is looked up among the entry points of group "sagafsm.stores", so that any package can add one; an
+    entry point is a callable that takes the URL.
+
+    Raises:
+        StoreError: no installed package offers the scheme, or the store cannot be opened.
+    """
+    scheme = url.partition("://")[0].partition("+")[0]
+    offered = {point.name: point for point in entry_points(group="sagafsm.stores")}
+    if "://" not in url or scheme not in offered:
+        raise StoreError(f"store URL {url!r} has no known scheme (installed: {listed(sorted(offered))})")
+    store: Store = offered[scheme].load()(url)
+    return store

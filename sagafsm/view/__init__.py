@@ -1,0 +1,1 @@
+"""Pure renderers: a definition or an instance in, text out."""

@@ -1,0 +1,35 @@
+"""A saga's machine as Mermaid text, drawn from its table: what the table does not have, the picture does not show."""
+
+from __future__ import annotations
+
+from sagafsm.definition import Definition
+
+
+def mermaid(definition: Definition) -> str:
+    """A `stateDiagram-v2`: the way forward, the way back, the ends. Left out is `abandon`, which leaves every state."""
+    names = {state: _identifier(state) for state in definition.states}
+    titles = {step.name: step.title or step.name for step in definition.steps}
+    lines = ["stateDiagram-v2"]
+    lines += [f"    state {_quoted(_label(state, titles))} as {name}" for state, name in names.items()]
+    lines.append(f"    [*] --> {names['pending']}")
+    for (trigger, source), target in definition.table.items():
+        if trigger != "abandon":
+            lines.append(f"    {names[source]} --> {names[target]}: {trigger}")
+    lines += [f"    {names[end]} --> [*]" for end in ("completed", "failed")]
+    return "\n".join(lines)
+
+
+def _identifier(state: str) -> str:
+    # A step may be called "end" or "state", which Mermaid reserves; a prefix of our own never is.
+    return "s_" + state.replace(":", "_")
+
+
+def _label(state: str, titles: dict[str, str]) -> str:
+    phase, _, step = state.partition(":")
+    return f"{phase} {titles[step]}" if step else phase
+
+
+def _quoted(text: str) -> str:
+    # Inside quotes Mermaid reads HTML entities written with '#', and nothing else needs care.
+    safe = "".join(c if c.isalnum() or c in " -_.,()" else f"#{ord(c)};" for c in text)
+    return f'"{safe}"'
