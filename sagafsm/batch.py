@@ -12,8 +12,8 @@ from sagafsm.command import Command, Record
 from sagafsm.decide import decide, moved, take_cancel
 from sagafsm.definition import Definition
 from sagafsm.errors import SagaError
-from sagafsm.fold import fold
-from sagafsm.instance import SagaInstance
+from sagafsm.instance import SagaInstance, fold
+from sagafsm.values import replace
 
 # What a call that just ended makes of the instance as it stands once the mail has been read.
 Observation = Callable[[SagaInstance], e.Event]
@@ -35,11 +35,11 @@ class Batch:
     def record(self, events: Iterable[e.Event]) -> None:
         """Add facts, in order."""
         for event in events:
-            stamped = attrs.evolve(event, number=len(self.instance.history) + 1, at=self.now)
-            after = fold(self.instance, (stamped,))
-            settled = stamped if stamped.state or self.definition is None else moved(self.definition, after, stamped)
-            self.instance = after if settled is stamped else fold(self.instance, (settled,))
-            self.events.append(settled)
+            stamped = replace(event, number=len(self.instance.history) + 1, at=self.now)
+            self.instance = fold(self.instance, (stamped,))
+            if stamped.state is None and self.definition is not None:
+                self.instance = moved(self.definition, self.instance)
+            self.events.append(self.instance.history[-1])
             self.instances.append(self.instance)
 
     def absorb(self, mail: Iterable[e.Event]) -> None:

@@ -8,7 +8,7 @@ from sagafsm import events as e
 from sagafsm.batch import Batch
 from sagafsm.command import Run
 from sagafsm.definition import Definition
-from sagafsm.fold import fold
+from sagafsm.instance import fold
 
 
 def created(

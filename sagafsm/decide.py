@@ -14,8 +14,10 @@ import attrs
 from sagafsm import events as e
 from sagafsm.command import Command, Park, Record, Rest, RunAction, RunCompensation, RunProbe
 from sagafsm.definition import Definition, StepDefinition
-from sagafsm.instance import AT_REST, SagaInstance, StepRecord
+from sagafsm.instance import AT_REST, SagaInstance
 from sagafsm.machine import Trigger
+from sagafsm.record import StepRecord
+from sagafsm.values import replace
 
 # The fifth process death in a row blocks: something in the step kills the process, and a sixth would too.
 CRASH_LOOP = 5
@@ -80,17 +82,18 @@ def _due_back(step: StepDefinition, record: StepRecord) -> Trigger | None:
             assert_never(record.status)
 
 
-def moved(definition: Definition, instance: SagaInstance, event: e.Event) -> e.Event:
-    """The event with the state that it leads to, when the instance that has it moves on.
+def moved(definition: Definition, instance: SagaInstance) -> SagaInstance:
+    """The instance with its last event leading on to the next state, when what is known now fires a trigger.
 
     An end is not carried by the event that brings it about but by `InstanceCompleted` or `InstanceFailed`, which
     `decide` orders next, in the same commit.
     """
     trigger = due(definition, instance)
-    if trigger is None:
-        return event
-    target = definition.table[trigger, instance.state]
-    return event if target in AT_REST else attrs.evolve(event, state=target)
+    target = instance.state if trigger is None else definition.table[trigger, instance.state]
+    if trigger is None or target in AT_REST:
+        return instance
+    *before, last = instance.history
+    return replace(instance, state=target, history=(*before, replace(last, state=target)))
 
 
 # What to do -----------------------------------------------------------------------------------------------------------
@@ -125,7 +128,7 @@ def _end(state: str) -> Record:
 def _start(definition: Definition, instance: SagaInstance) -> Command:
     first = definition.steps[0].name
     command = _call_action(instance, instance.steps[first])
-    started = attrs.evolve(command.events[0], state=definition.table["start", instance.state])
+    started = replace(command.events[0], state=definition.table["start", instance.state])
     return attrs.evolve(command, events=(started,))
 
 

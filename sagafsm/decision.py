@@ -7,7 +7,8 @@ import attrs
 from sagafsm import events as e
 from sagafsm.decide import passed_pivot
 from sagafsm.errors import IllegalTransition
-from sagafsm.instance import Block, SagaInstance
+from sagafsm.instance import SagaInstance
+from sagafsm.record import Block
 
 
 @attrs.frozen(kw_only=True)

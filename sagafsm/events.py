@@ -18,7 +18,7 @@ Decision = Literal["retry", "resolve(result)", "resolve(not_done)", "resolve(und
 Direction = Literal["action", "compensation"]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class RecordedError:
     """An exception as the history keeps it: qualified type, message, and the traceback's text where there was one."""
 
@@ -31,7 +31,7 @@ class RecordedError:
         return f"{name}: {self.message}" if self.message else name
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class StepOutline:
     """What of a step's definition shapes the machine; kept in the history, so that it can be read without code."""
 
@@ -43,7 +43,7 @@ class StepOutline:
     pivot: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Event:
     """A fact. `number` and `at` are stamped when it is recorded; `state` is where it leads, when it moves."""
 
@@ -55,7 +55,7 @@ class Event:
         return type(self).__name__
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class StepEvent(Event):
     """A fact about one step."""
 
@@ -65,7 +65,7 @@ class StepEvent(Event):
         return f"{type(self).__name__} {self.step}"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class InstanceCreated(Event):
     """The instance exists: saga, version, fingerprint, input and step list are fixed."""
 
@@ -83,7 +83,7 @@ class InstanceCreated(Event):
         return json.loads(self.input_json)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class StepStarted(StepEvent):
     """The action is about to be called. Written ahead: after a crash "never ran" and "ran" look the same."""
 
@@ -91,7 +91,7 @@ class StepStarted(StepEvent):
     key: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class StepSucceeded(StepEvent):
     """The action took effect and gave this result, as the call or the probe tells."""
 
@@ -105,7 +105,7 @@ class StepSucceeded(StepEvent):
         return json.loads(self.result_json)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class StepFailed(StepEvent):
     """An attempt left nothing to undo. With `wake_at` the action is called again then; without, it was the last."""
 
@@ -115,7 +115,7 @@ class StepFailed(StepEvent):
     evidence: Evidence = "action"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class StepInDoubt(StepEvent):
     """It is not known whether the action took effect. `retryable`: the budget allows another call, at `wake_at`."""
 
@@ -126,7 +126,7 @@ class StepInDoubt(StepEvent):
     wake_at: datetime | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class ResultRefused(StepEvent):
     """The action took effect, but its result cannot be stored; it is never executed again."""
 
@@ -134,7 +134,7 @@ class ResultRefused(StepEvent):
     error: RecordedError
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CauseRecorded(Event):
     """Why the instance goes back. From here on no action is called any more."""
 
@@ -148,7 +148,7 @@ class CauseRecorded(Event):
         return f"CauseRecorded {self.kind}"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CompensationStarted(StepEvent):
     """The compensation is about to be called."""
 
@@ -156,14 +156,14 @@ class CompensationStarted(StepEvent):
     key: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CompensationSucceeded(StepEvent):
     """The step is undone."""
 
     attempt: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CompensationFailed(StepEvent):
     """A compensation raised or timed out. With `wake_at` it is called again then; without, the budget is used up."""
 
@@ -172,7 +172,7 @@ class CompensationFailed(StepEvent):
     wake_at: datetime | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class InstanceBlocked(StepEvent):
     """The instance is parked until somebody decides; `decisions` lists what may be decided."""
 
@@ -181,7 +181,7 @@ class InstanceBlocked(StepEvent):
     error: RecordedError | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class DecisionMade(Event):
     """An operator decided, and says who and why. Only `abandon` concerns no single step."""
 
@@ -192,7 +192,7 @@ class DecisionMade(Event):
     result_json: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CancelRequested(Event):
     """A request to go back came in through the mailbox; the same `request_id` counts once."""
 
@@ -201,14 +201,14 @@ class CancelRequested(Event):
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CancelCameTooLate(Event):
     """The pivot had succeeded when the request was read; the instance goes forward."""
 
     request_id: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class LateResult(StepEvent):
     """A timed-out call answered after its grace; recorded only."""
 
@@ -218,12 +218,12 @@ class LateResult(StepEvent):
     error: RecordedError | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class InstanceCompleted(Event):
     """Every step succeeded."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class InstanceFailed(Event):
     """The instance ended without completing; what may remain is its residue."""
 

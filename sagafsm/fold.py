@@ -1,22 +1,18 @@
-"""How each fact changes an instance: an incremental fold of the history, pure, and in no need of the definition."""
+"""How each fact changes an instance: one function a kind of event, none of which needs the definition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NoReturn
-
-import attrs
+from typing import Any
 
 from sagafsm import events as e
-from sagafsm.errors import SagaError
-from sagafsm.instance import Block, Cause, SagaInstance, StepRecord
+from sagafsm.record import Block, Cause, StepRecord
+from sagafsm.values import replace
 
 
-class _Draft:
-    """An instance while events are folded into it; never leaves `fold`."""
-
-    __slots__ = tuple(field.name for field in attrs.fields(SagaInstance))
+class Draft:
+    """An instance while facts are folded into it; it has an instance's fields, and never leaves `fold`."""
 
     id: str
     saga: str
@@ -38,41 +34,22 @@ class _Draft:
     deadline: datetime | None
     owner: str | None
 
-    def __init__(self, instance: SagaInstance) -> None:
-        for name in self.__slots__:
-            setattr(self, name, getattr(instance, name))
-        self.steps = dict(instance.steps)
-
-    def frozen(self) -> SagaInstance:
-        return SagaInstance(**{name: getattr(self, name) for name in self.__slots__})
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.__dict__.update(fields)
+        self.steps = dict(self.steps)
 
     def change(self, step: str, **changes: Any) -> None:
-        self.steps[step] = attrs.evolve(self.steps[step], **changes)
+        """Change fields of a step's record."""
+        self.steps[step] = replace(self.steps[step], **changes)
 
     def note(self, error: e.RecordedError | None) -> None:
+        """Count an error among the failures."""
         # A cause or a block repeats the error of the failure that led to it; it is one failure all the same.
         if error is not None and error not in self.errors[-1:]:
             self.errors = (*self.errors, error)
 
 
-def _created(event: e.InstanceCreated) -> SagaInstance:
-    return SagaInstance(
-        id=event.id,
-        saga=event.saga,
-        version=event.version,
-        fingerprint=event.fingerprint,
-        state="pending",
-        input_json=event.input_json,
-        outline=event.steps,
-        steps={step.name: StepRecord(name=step.name) for step in event.steps},
-        history=(),
-        created_at=event.at,
-        updated_at=event.at,
-        deadline=event.deadline,
-    )
-
-
-def _step_started(draft: _Draft, event: e.StepStarted) -> None:
+def _step_started(draft: Draft, event: e.StepStarted) -> None:
     record = draft.steps[event.step]
     # A start after a start without an outcome between them: that call's process died (a step without effect).
     died = record.status == "running"
@@ -87,21 +64,21 @@ def _step_started(draft: _Draft, event: e.StepStarted) -> None:
     )
 
 
-def _step_succeeded(draft: _Draft, event: e.StepSucceeded) -> None:
+def _step_succeeded(draft: Draft, event: e.StepSucceeded) -> None:
     # An answer within the grace of a timeout takes back what the timeout had been taken for.
     refuted = draft.steps[event.step].error
     draft.errors = tuple(error for error in draft.errors if error != refuted)
     draft.change(event.step, status="done", result_json=event.result_json, doubt_before=False)
 
 
-def _step_failed(draft: _Draft, event: e.StepFailed) -> None:
+def _step_failed(draft: Draft, event: e.StepFailed) -> None:
     record = draft.steps[event.step]
     # What the probe tells does not end a row of process deaths: the call itself has answered nothing.
     counted = record.action if event.evidence == "probe" else record.action.failed(None)
     draft.change(
         event.step,
         status="failed" if event.wake_at is None else "waiting",
-        action=attrs.evolve(counted, wake_at=event.wake_at),
+        action=replace(counted, wake_at=event.wake_at),
         error=event.error,
         doubt_before=False,
     )
@@ -109,7 +86,7 @@ def _step_failed(draft: _Draft, event: e.StepFailed) -> None:
         draft.note(event.error)
 
 
-def _step_in_doubt(draft: _Draft, event: e.StepInDoubt) -> None:
+def _step_in_doubt(draft: Draft, event: e.StepInDoubt) -> None:
     record = draft.steps[event.step]
     if event.reason == "probe":
         draft.change(event.step, probed=True, error=event.error or record.error)
@@ -126,12 +103,12 @@ def _step_in_doubt(draft: _Draft, event: e.StepInDoubt) -> None:
     )
 
 
-def _result_refused(draft: _Draft, event: e.ResultRefused) -> None:
+def _result_refused(draft: Draft, event: e.ResultRefused) -> None:
     draft.change(event.step, status="unstorable", error=event.error, doubt_before=False)
     draft.note(event.error)
 
 
-def _cause_recorded(draft: _Draft, event: e.CauseRecorded) -> None:
+def _cause_recorded(draft: Draft, event: e.CauseRecorded) -> None:
     draft.cause = Cause(
         kind=event.kind, step=event.step, error=event.error, by=event.by, reason=event.reason, number=event.number
     )
@@ -139,17 +116,17 @@ def _cause_recorded(draft: _Draft, event: e.CauseRecorded) -> None:
     draft.note(event.error)
 
 
-def _compensation_started(draft: _Draft, event: e.CompensationStarted) -> None:
+def _compensation_started(draft: Draft, event: e.CompensationStarted) -> None:
     record = draft.steps[event.step]
     calls = record.compensation.started(event.attempt, died=record.undo == "running")
     draft.change(event.step, undo="running", compensation=calls)
 
 
-def _compensation_succeeded(draft: _Draft, event: e.CompensationSucceeded) -> None:
+def _compensation_succeeded(draft: Draft, event: e.CompensationSucceeded) -> None:
     draft.change(event.step, undo="undone")
 
 
-def _compensation_failed(draft: _Draft, event: e.CompensationFailed) -> None:
+def _compensation_failed(draft: Draft, event: e.CompensationFailed) -> None:
     draft.change(
         event.step,
         undo="failed" if event.wake_at is None else "waiting",
@@ -159,12 +136,12 @@ def _compensation_failed(draft: _Draft, event: e.CompensationFailed) -> None:
         draft.note(event.error)
 
 
-def _instance_blocked(draft: _Draft, event: e.InstanceBlocked) -> None:
+def _instance_blocked(draft: Draft, event: e.InstanceBlocked) -> None:
     draft.blocked = (*draft.blocked, Block(step=event.step, reason=event.reason, decisions=event.decisions))
     draft.note(event.error)
 
 
-def _decision_made(draft: _Draft, event: e.DecisionMade) -> None:
+def _decision_made(draft: Draft, event: e.DecisionMade) -> None:
     if event.step is not None:
         draft.change(event.step, **_decided(draft.steps[event.step], event))
 
@@ -192,20 +169,20 @@ def _decided(record: StepRecord, event: e.DecisionMade) -> dict[str, Any]:
             return {}
 
 
-def _cancel_requested(draft: _Draft, event: e.CancelRequested) -> None:
+def _cancel_requested(draft: Draft, event: e.CancelRequested) -> None:
     if draft.cause is None and draft.cancel is None:
         draft.cancel = event
 
 
-def _cancel_came_too_late(draft: _Draft, _: e.CancelCameTooLate) -> None:
+def _cancel_came_too_late(draft: Draft, _: e.CancelCameTooLate) -> None:
     draft.cancel = None
 
 
-def _recorded_only(_: _Draft, __: e.Event) -> None:
+def _recorded_only(_: Draft, __: e.Event) -> None:
     """An event that changes nothing beyond the state it leads to."""
 
 
-_HANDLERS: dict[type[e.Event], Callable[[_Draft, Any], None]] = {
+_HANDLERS: dict[type[e.Event], Callable[[Draft, Any], None]] = {
     e.StepStarted: _step_started,
     e.StepSucceeded: _step_succeeded,
     e.StepFailed: _step_failed,
@@ -227,7 +204,8 @@ _HANDLERS: dict[type[e.Event], Callable[[_Draft, Any], None]] = {
 KEEPS_PARKED = (e.CancelRequested, e.CancelCameTooLate, e.LateResult)
 
 
-def _fold_one(draft: _Draft, event: e.Event) -> None:
+def fold_into(draft: Draft, event: e.Event) -> None:
+    """Change the draft as the fact demands."""
     if not isinstance(event, KEEPS_PARKED):
         draft.wake_at = getattr(event, "wake_at", None)
         if not isinstance(event, e.InstanceBlocked):
@@ -237,36 +215,3 @@ def _fold_one(draft: _Draft, event: e.Event) -> None:
         draft.state = event.state
     draft.history = (*draft.history, event)
     draft.updated_at = event.at
-
-
-def fold(instance: SagaInstance | None, events: Sequence[e.Event]) -> SagaInstance:
-    """The instance after `events`; from None, the first must be `InstanceCreated`. Pure, and needs no definition.
-
-    Raises:
-        SagaError: the first event of a history creates nothing, or a number is missing.
-    """
-    if instance is None:
-        if not events or not isinstance(events[0], e.InstanceCreated):
-            raise SagaError("a history begins with InstanceCreated")
-        instance = _created(events[0])
-        draft = _Draft(instance)
-        if events[0].number != 1:
-            _refuse_gap(instance.id, 1, events[0])
-        draft.history = (events[0],)
-        events = events[1:]
-    else:
-        draft = _Draft(instance)
-    for event in events:
-        if event.number != len(draft.history) + 1:
-            _refuse_gap(instance.id, len(draft.history) + 1, event)
-        _fold_one(draft, event)
-    return draft.frozen()
-
-
-def _refuse_gap(instance_id: str, expected: int, event: e.Event) -> NoReturn:
-    raise SagaError(f"instance {instance_id!r} lacks event {expected}: {event} numbered {event.number} follows instead")
-
-
-def apply(instance: SagaInstance, event: e.Event) -> SagaInstance:
-    """The instance after one more event."""
-    return fold(instance, (event,))

@@ -1,136 +1,23 @@
-"""One execution of a saga, as its history tells it; `sagafsm.fold` is the only way to make or change one."""
+"""One execution of a saga, as its history tells it: `fold` is the only way to make or change one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, NoReturn, Self
 
 import attrs
 
 from sagafsm import events as e
-from sagafsm.errors import SagaFailed
+from sagafsm.errors import SagaError, SagaFailed
+from sagafsm.fold import Draft, fold_into
+from sagafsm.record import Block, Cause, Residue, StepRecord
 
-StepStatus = Literal["pending", "running", "waiting", "done", "failed", "in_doubt", "unstorable"]
-UndoStatus = Literal["running", "waiting", "failed", "undone", "skipped"]
-ResidueReason = Literal["no_compensation", "in_doubt", "skipped", "abandoned"]
 AT_REST = ("completed", "failed")
 
 
-@attrs.frozen(kw_only=True)
-class Calls:
-    """How often one of a step's functions was called.
-
-    `attempt` counts every call; `spent` those that use the budget (no process deaths); `deaths` the process deaths
-    in a row that ended the last ones. An operator's retry begins `spent` and `deaths` anew.
-    """
-
-    attempt: int = 0
-    spent: int = 0
-    deaths: int = 0
-    wake_at: datetime | None = None
-
-    def started(self, attempt: int, *, died: bool) -> Self:
-        """Counted on: a call begins; `died`: the one before it ended with its process."""
-        before = self.died() if died else self
-        return type(self)(attempt=attempt, spent=before.spent + 1, deaths=before.deaths)
-
-    def died(self) -> Self:
-        """Counted on: the call under way ended with its process, which uses no attempt."""
-        return attrs.evolve(self, spent=self.spent - 1, deaths=self.deaths + 1, wake_at=None)
-
-    def failed(self, wake_at: datetime | None) -> Self:
-        """Counted on: the call failed, and may be repeated at `wake_at`."""
-        return attrs.evolve(self, deaths=0, wake_at=wake_at)
-
-    def renewed(self) -> Self:
-        """With a new budget."""
-        return type(self)(attempt=self.attempt)
-
-
-@attrs.frozen(kw_only=True)
-class StepRecord:
-    """Where one step of an instance stands.
-
-    `status` tells of the action, `undo` of the compensation (None until it is first called). `doubt_before`: an
-    attempt before the present one is still in doubt. `probed`: the probe has been asked about this doubt.
-    `conceded`: a decision let the doubt be and had it undone.
-    """
-
-    name: str
-    status: StepStatus = "pending"
-    undo: UndoStatus | None = None
-    action: Calls = Calls()
-    compensation: Calls = Calls()
-    result_json: str | None = None
-    error: e.RecordedError | None = None
-    doubt_before: bool = False
-    died: bool = False
-    probed: bool = False
-    retryable: bool = False
-    retry_ordered: bool = False
-    conceded: bool = False
-
-    @property
-    def result(self) -> Any:
-        """A fresh decode of the stored result; None while there is none."""
-        return None if self.result_json is None else json.loads(self.result_json)
-
-    @property
-    def attempt(self) -> int:
-        """How often the action was called."""
-        return self.action.attempt
-
-    @property
-    def may_have_effect(self) -> bool:
-        """Whether the action took effect or may have, going by the record alone."""
-        return self.status in ("running", "done", "in_doubt", "unstorable")
-
-
-@attrs.frozen(kw_only=True)
-class Cause:
-    """Why an instance goes back, and the number of the event that recorded it."""
-
-    kind: e.CauseKind
-    step: str | None
-    error: e.RecordedError | None
-    by: str | None
-    reason: str | None
-    number: int
-
-    def __str__(self) -> str:
-        what = {
-            "failure": f"step {self.step!r} failed",
-            "doubt": f"step {self.step!r} was in doubt",
-            "payload": f"step {self.step!r} gave a result that cannot be stored",
-            "cancel": "cancelled",
-            "decision": f"decided on step {self.step!r}",
-        }[self.kind]
-        by = f" by {self.by}" if self.by else ""
-        why = self.error or self.reason
-        return f"{what}{by}: {why}" if why else f"{what}{by}"
-
-
-@attrs.frozen(kw_only=True)
-class Block:
-    """A step that waits for a decision, why, and what may be decided."""
-
-    step: str
-    reason: e.BlockReason
-    decisions: tuple[e.Decision, ...]
-
-
-@attrs.frozen(kw_only=True)
-class Residue:
-    """What a step may have left in the world. `result` is what its action returned, None when that is not known."""
-
-    step: str
-    reason: ResidueReason
-    result: Any
-
-
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, repr=False, slots=False)
 class SagaInstance:
     """One execution of a saga: immutable, and complete without its definition.
 
@@ -233,8 +120,6 @@ class SagaInstance:
         """
         if not 1 <= event_number <= len(self.history):
             raise IndexError(f"instance {self.id!r} has events 1 to {len(self.history)}, not {event_number!r}")
-        from sagafsm.fold import fold  # noqa: PLC0415 - the fold makes instances, so it imports this module
-
         return fold(None, self.history[:event_number])
 
     def __repr__(self) -> str:
@@ -245,3 +130,55 @@ class SagaInstance:
         if self.cause is not None:
             notes.append(str(self.cause))
         return f"<SagaInstance {self.id!r} of {self.saga!r}: {'; '.join(notes)}>"
+
+
+def _created(event: e.InstanceCreated) -> SagaInstance:
+    return SagaInstance(
+        id=event.id,
+        saga=event.saga,
+        version=event.version,
+        fingerprint=event.fingerprint,
+        state="pending",
+        input_json=event.input_json,
+        outline=event.steps,
+        steps={step.name: StepRecord(name=step.name) for step in event.steps},
+        history=(),
+        created_at=event.at,
+        updated_at=event.at,
+        deadline=event.deadline,
+    )
+
+
+def fold(instance: SagaInstance | None, events: Sequence[e.Event]) -> SagaInstance:
+    """The instance after `events`; from None, the first must be `InstanceCreated`. Pure, and needs no definition.
+
+    Raises:
+        SagaError: the first event of a history creates nothing, or a number is missing.
+    """
+    if instance is None:
+        if not events or not isinstance(events[0], e.InstanceCreated):
+            raise SagaError("a history begins with InstanceCreated")
+        instance = _created(events[0])
+        draft = Draft(instance.__dict__)
+        if events[0].number != 1:
+            _refuse_gap(instance.id, 1, events[0])
+        draft.history = (events[0],)
+        events = events[1:]
+    else:
+        draft = Draft(instance.__dict__)
+    for event in events:
+        if event.number != len(draft.history) + 1:
+            _refuse_gap(instance.id, len(draft.history) + 1, event)
+        fold_into(draft, event)
+    folded = object.__new__(SagaInstance)
+    folded.__dict__.update(draft.__dict__)
+    return folded
+
+
+def _refuse_gap(instance_id: str, expected: int, event: e.Event) -> NoReturn:
+    raise SagaError(f"instance {instance_id!r} lacks event {expected}: {event} numbered {event.number} follows instead")
+
+
+def apply(instance: SagaInstance, event: e.Event) -> SagaInstance:
+    """The instance after one more event."""
+    return fold(instance, (event,))

@@ -14,7 +14,8 @@ from sagafsm.decide import process_died
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.doubt import leaves_doubt
 from sagafsm.errors import PayloadError, PermanentFailure
-from sagafsm.instance import Calls, SagaInstance, StepRecord
+from sagafsm.instance import SagaInstance
+from sagafsm.record import Calls, StepRecord
 from sagafsm.retry import Retry
 
 LONGEST_MESSAGE = 10_000

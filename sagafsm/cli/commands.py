@@ -1,0 +1,206 @@
+"""The commands. Each opens the store, does one thing an orchestrator does, and says how the instance then stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sagafsm.cli.loading import opened
+from sagafsm.cli.printing import instance_json, print_instance, print_summaries, summary_json
+from sagafsm.instance import SagaInstance
+from sagafsm.orchestrator import NOT_GIVEN, Orchestrator
+
+app = typer.Typer(
+    help="Run, look at and settle sagas in a store.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
+console = Console()
+
+StoreUrl = Annotated[str, typer.Option("--store", envvar="SAGAFSM_STORE", help="URL of the store: sqlite:///orders.db")]
+Sagas = Annotated[list[str], typer.Option("--saga", help="The saga, as module:name; may be given several times.")]
+NoSagas = Annotated[list[str] | None, typer.Option("--saga", help="The saga, as module:name, where it is known.")]
+Given = Annotated[
+    str | None,
+    typer.Option("--resources", help="The steps' resources, as module:name of a mapping or of a function giving one."),
+]
+Id = Annotated[str, typer.Argument(help="The instance's id.")]
+StepName = Annotated[str | None, typer.Option("--step", help="The step, where more than one is blocked.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; by default the login name.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; kept in the history.")]
+MaybeWhy = Annotated[str | None, typer.Option("--reason", help="Why; kept in the history.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON an instance.")]
+
+
+@app.command()
+def demo(
+    orders: Annotated[
+        Path | None, typer.Argument(help="Orders as JSON Lines; by default those that are shipped.")
+    ] = None,
+    store: Annotated[str | None, typer.Option("--store", help="By default sqlite:///sagafsm-demo/saga.db.")] = None,
+    crash: Annotated[bool, typer.Option("--crash", help="Kill it at random moments, again and again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", help="The random moments of --crash, again.")] = None,
+) -> None:
+    """Run orders through reserve, charge and ship, some failing, and audit what the services hold."""
+    from sagafsm.demo.run import run_demo  # noqa: PLC0415 - no other command needs it
+
+    raise typer.Exit(run_demo(orders=orders, store=store, crash=crash, fresh=fresh, seed=seed))
+
+
+@app.command("list")
+def list_(
+    store: StoreUrl,
+    saga: Annotated[str | None, typer.Option("--name", help="Only of the saga of this name.")] = None,
+    state: Annotated[str | None, typer.Option("--state", help="A state (running:charge) or phase (running).")] = None,
+    blocked: Annotated[bool, typer.Option("--blocked", help="Only those that wait for a decision.")] = False,
+    older_than: Annotated[float | None, typer.Option("--older-than", help="Unchanged for this many seconds.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """List instances."""
+    with opened(store) as orchestrator:
+        age = None if older_than is None else timedelta(seconds=older_than)
+        found = orchestrator.find(saga=saga, state=state, blocked=blocked or None, older_than=age, limit=limit)
+        if as_json:
+            for one in found:
+                typer.echo(summary_json(one))
+        else:
+            print_summaries(console, found)
+
+
+@app.command()
+def show(id: Id, store: StoreUrl, as_json: AsJson = False) -> None:
+    """Show an instance: its steps and its history."""
+    with opened(store) as orchestrator:
+        instance = orchestrator.get(id)
+        if as_json:
+            typer.echo(instance_json(instance))
+        else:
+            print_instance(console, instance)
+
+
+@app.command()
+def resume(id: Id, store: StoreUrl, saga: Sagas, resources: Given = None) -> None:
+    """Drive an instance on until it rests or is blocked."""
+    _do(store, saga, resources, lambda orchestrator: orchestrator.resume(id))
+
+
+@app.command()
+def recover(store: StoreUrl, saga: Sagas, resources: Given = None) -> None:
+    """Resume every instance that nobody drives and that is not parked."""
+    with opened(store, saga, resources) as orchestrator:
+        report = orchestrator.recover()
+        for id in report.resumed:
+            _say(orchestrator.get(id))
+        for id, error in report.errors.items():
+            typer.echo(f"{id}: {error}", err=True)
+        typer.echo(str(report))
+        if report.errors:
+            raise typer.Exit(1)
+
+
+@app.command()
+def cancel(id: Id, store: StoreUrl, reason: Why, saga: NoSagas = None, resources: Given = None, by: By = None) -> None:
+    """Ask an instance to go back."""
+    _do(store, saga or [], resources, lambda orchestrator: orchestrator.cancel(id, by=by, reason=reason))
+
+
+@app.command()
+def retry(
+    id: Id,
+    store: StoreUrl,
+    saga: Sagas,
+    resources: Given = None,
+    step: StepName = None,
+    by: By = None,
+    reason: MaybeWhy = None,
+) -> None:
+    """Have a blocked instance try again, with a new budget."""
+    _do(store, saga, resources, lambda orchestrator: orchestrator.retry(id, step=step, by=by, reason=reason))
+
+
+@app.command()
+def resolve(
+    id: Id,
+    store: StoreUrl,
+    saga: Sagas,
+    reason: Why,
+    result: Annotated[str | None, typer.Option("--result", help="It was done, with this result, as JSON.")] = None,
+    not_done: Annotated[bool, typer.Option("--not-done", help="It was not done, and will not be.")] = False,
+    undone: Annotated[bool, typer.Option("--undone", help="It was undone by hand.")] = False,
+    resources: Given = None,
+    step: StepName = None,
+    by: By = None,
+) -> None:
+    """Tell what is true of a blocked step: --result JSON, --not-done or --undone."""
+    if [result is not None, not_done, undone].count(True) != 1:
+        raise typer.BadParameter("give exactly one of --result, --not-done and --undone")
+    value = NOT_GIVEN if result is None else _json(result)
+    _do(
+        store,
+        saga,
+        resources,
+        lambda orchestrator: orchestrator.resolve(
+            id, step=step, result=value, not_done=not_done, undone=undone, by=by, reason=reason
+        ),
+    )
+
+
+@app.command()
+def compensate(
+    id: Id,
+    store: StoreUrl,
+    saga: Sagas,
+    resources: Given = None,
+    step: StepName = None,
+    by: By = None,
+    reason: MaybeWhy = None,
+) -> None:
+    """Have a blocked instance go back, undoing the step that is in doubt."""
+    _do(store, saga, resources, lambda orchestrator: orchestrator.compensate(id, step=step, by=by, reason=reason))
+
+
+@app.command()
+def skip(
+    id: Id,
+    store: StoreUrl,
+    saga: Sagas,
+    reason: Why,
+    resources: Given = None,
+    step: StepName = None,
+    by: By = None,
+) -> None:
+    """Leave a blocked step's effect as residue, and go on with the other compensations."""
+    _do(store, saga, resources, lambda orchestrator: orchestrator.skip(id, step=step, by=by, reason=reason))
+
+
+@app.command()
+def abandon(id: Id, store: StoreUrl, reason: Why, by: By = None) -> None:
+    """End an instance where it stands; all that is left is residue."""
+    _do(store, [], None, lambda orchestrator: orchestrator.abandon(id, by=by, reason=reason))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--result takes JSON, not {text!r} ({error})") from error
+
+
+def _do(store: str, sagas: list[str], resources: str | None, operation: Callable[[Orchestrator], SagaInstance]) -> None:
+    with opened(store, sagas, resources) as orchestrator:
+        _say(operation(orchestrator))
+
+
+def _say(instance: SagaInstance) -> None:
+    notes = [instance.state]
+    if instance.state == "failed":
+        left = ", ".join(f"{residue.step} ({residue.reason})" for residue in instance.residue)
+        notes.append(f"may remain: {left}" if left else "compensated")
+    notes += [f"blocked on {b.step}: {b.reason} (decide: {', '.join(b.decisions)})" for b in instance.blocked]
+    typer.echo(f"{instance.id}: {'; '.join(notes)}")

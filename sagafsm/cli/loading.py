@@ -1,0 +1,78 @@
+"""What the command line is pointed at: sagas, stores and resources, by name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from sagafsm.errors import SagaError
+from sagafsm.orchestrator import Orchestrator
+from sagafsm.saga import Saga
+
+INTERRUPTED = 130
+
+
+def load(spec: str, what: str) -> Any:
+    """The object that "module:name" names; modules of the working directory are found too.
+
+    Raises:
+        typer.BadParameter: there is no such module or name.
+    """
+    module_name, _, name = spec.partition(":")
+    if not module_name or not name:
+        raise typer.BadParameter(f"{what} is given as module:name, not {spec!r}")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f"{what} {spec!r}: no module {error.name!r} (run it where the module is)") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise typer.BadParameter(f"{what} {spec!r}: module {module_name!r} has no {part!r}")
+        found = getattr(found, part)
+    return found
+
+
+def load_saga(spec: str) -> Saga:
+    """The saga that "module:name" names."""
+    found = load(spec, "--saga")
+    if not isinstance(found, Saga):
+        raise typer.BadParameter(f"--saga {spec!r} is {found!r}, which is no Saga")
+    return found
+
+
+def load_resources(spec: str | None, store: str) -> Mapping[str, Any]:
+    """The mapping that "module:name" names, or that the function there returns; it may take the store's URL."""
+    if spec is None:
+        return {}
+    found = load(spec, "--resources")
+    if callable(found):
+        found = found(store) if inspect.signature(found).parameters else found()
+    if not isinstance(found, Mapping):
+        raise typer.BadParameter(f"--resources {spec!r} gives {found!r}, which maps no names to resources")
+    return found
+
+
+@contextmanager
+def opened(store: str, sagas: Sequence[str] = (), resources: str | None = None) -> Iterator[Orchestrator]:
+    """An orchestrator over the store; what goes wrong is told in one line, and is the exit status."""
+    known = [load_saga(spec) for spec in sagas]
+    given = load_resources(resources, store)
+    try:
+        with Orchestrator(store, sagas=known, resources=given) as orchestrator:
+            yield orchestrator
+    except SagaError as error:
+        Console(stderr=True).print(f"sagafsm: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as interrupt:
+        for note in getattr(interrupt, "__notes__", ("interrupted",)):
+            Console(stderr=True).print(f"sagafsm: {note}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from interrupt

@@ -1,0 +1,128 @@
+"""What an instance knows of its steps, of why it goes back, and of what waits or remains."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.values import replace
+
+StepStatus = Literal["pending", "running", "waiting", "done", "failed", "in_doubt", "unstorable"]
+UndoStatus = Literal["running", "waiting", "failed", "undone", "skipped"]
+ResidueReason = Literal["no_compensation", "in_doubt", "skipped", "abandoned"]
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Calls:
+    """How often one of a step's functions was called.
+
+    `attempt` counts every call; `spent` those that use the budget (no process deaths); `deaths` the process deaths
+    in a row that ended the last ones. An operator's retry begins `spent` and `deaths` anew.
+    """
+
+    attempt: int = 0
+    spent: int = 0
+    deaths: int = 0
+    wake_at: datetime | None = None
+
+    def started(self, attempt: int, *, died: bool) -> Self:
+        """Counted on: a call begins; `died`: the one before it ended with its process."""
+        before = self.died() if died else self
+        return type(self)(attempt=attempt, spent=before.spent + 1, deaths=before.deaths)
+
+    def died(self) -> Self:
+        """Counted on: the call under way ended with its process, which uses no attempt."""
+        return replace(self, spent=self.spent - 1, deaths=self.deaths + 1, wake_at=None)
+
+    def failed(self, wake_at: datetime | None) -> Self:
+        """Counted on: the call failed, and may be repeated at `wake_at`."""
+        return replace(self, deaths=0, wake_at=wake_at)
+
+    def renewed(self) -> Self:
+        """With a new budget."""
+        return type(self)(attempt=self.attempt)
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class StepRecord:
+    """Where one step of an instance stands.
+
+    `status` tells of the action, `undo` of the compensation (None until it is first called). `doubt_before`: an
+    attempt before the present one is still in doubt. `probed`: the probe has been asked about this doubt.
+    `conceded`: a decision let the doubt be and had it undone.
+    """
+
+    name: str
+    status: StepStatus = "pending"
+    undo: UndoStatus | None = None
+    action: Calls = Calls()
+    compensation: Calls = Calls()
+    result_json: str | None = None
+    error: e.RecordedError | None = None
+    doubt_before: bool = False
+    died: bool = False
+    probed: bool = False
+    retryable: bool = False
+    retry_ordered: bool = False
+    conceded: bool = False
+
+    @property
+    def result(self) -> Any:
+        """A fresh decode of the stored result; None while there is none."""
+        return None if self.result_json is None else json.loads(self.result_json)
+
+    @property
+    def attempt(self) -> int:
+        """How often the action was called."""
+        return self.action.attempt
+
+    @property
+    def may_have_effect(self) -> bool:
+        """Whether the action took effect or may have, going by the record alone."""
+        return self.status in ("running", "done", "in_doubt", "unstorable")
+
+
+@attrs.frozen(kw_only=True)
+class Cause:
+    """Why an instance goes back, and the number of the event that recorded it."""
+
+    kind: e.CauseKind
+    step: str | None
+    error: e.RecordedError | None
+    by: str | None
+    reason: str | None
+    number: int
+
+    def __str__(self) -> str:
+        what = {
+            "failure": f"step {self.step!r} failed",
+            "doubt": f"step {self.step!r} was in doubt",
+            "payload": f"step {self.step!r} gave a result that cannot be stored",
+            "cancel": "cancelled",
+            "decision": f"decided on step {self.step!r}",
+        }[self.kind]
+        by = f" by {self.by}" if self.by else ""
+        why = self.error or self.reason
+        return f"{what}{by}: {why}" if why else f"{what}{by}"
+
+
+@attrs.frozen(kw_only=True)
+class Block:
+    """A step that waits for a decision, why, and what may be decided."""
+
+    step: str
+    reason: e.BlockReason
+    decisions: tuple[e.Decision, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Residue:
+    """What a step may have left in the world. `result` is what its action returned, None when that is not known."""
+
+    step: str
+    reason: ResidueReason
+    result: Any
