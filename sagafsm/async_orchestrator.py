@@ -15,8 +15,10 @@ from sagafsm.drivers.drive import Settings
 from sagafsm.drivers.effects import Steps
 from sagafsm.drivers.journal import Listener
 from sagafsm.drivers.stopping import Stopping
+from sagafsm.driving import is_driving
+from sagafsm.errors import SagaError
 from sagafsm.instance import SagaInstance
-from sagafsm.operations import is_driving, verdict_of
+from sagafsm.operations import verdict_of
 from sagafsm.orchestrator import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
 from sagafsm.payload import MAX_PAYLOAD
 from sagafsm.recovery import RecoveryReport
@@ -64,10 +66,12 @@ class AsyncOrchestrator:
         self._stopping.ask()
         if not is_driving():
             await asyncio.to_thread(self._stopping.wait)
-        self._operations.keeper.close()
+        self._operations.driving.keeper.close()
         await self._performer.close(self.store.close if self._owns_store else None)
 
     async def _perform(self, steps: Steps[T]) -> T:
+        if self._stopping() and not is_driving():
+            raise SagaError("this orchestrator is closed, or closing: nothing new starts (open another)")
         with self._stopping.working():
             return await self._performer.perform(steps)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from sagafsm.decide import key_of
+from sagafsm.decide import key_of, passed_pivot
 from sagafsm.definition import Definition
 from sagafsm.function import Function, Parameter
 from sagafsm.instance import SagaInstance
@@ -22,7 +22,7 @@ class Context:
     `attempt` counts calls from 1. `idempotency_key` is that of this step and direction, the same over all attempts
     and restarts: give it to the service. `action_key`: in a compensation or probe, the key its action was given.
     `in_doubt`: whether an effect may exist that is not recorded. `deadline`: when the call's outcome comes too late,
-    the earlier of the saga's deadline and this attempt's timeout; None when there is neither.
+    the earlier of the saga's deadline (as long as it can cancel) and this attempt's timeout; None without either.
     """
 
     saga: str
@@ -47,7 +47,9 @@ def context_of(
             in_doubt = True
         case "compensation":
             in_doubt = record.status == "in_doubt" or (record.status == "unstorable" and not live)
-    ends = [moment for moment in (instance.deadline, until) if moment is not None]
+    # The saga's deadline is a cancel: it hurries nobody who undoes, nor what can no longer be cancelled.
+    hurried = function.role != "compensation" and not passed_pivot(instance)
+    ends = [moment for moment in (instance.deadline if hurried else None, until) if moment is not None]
     return Context(
         saga=instance.saga,
         instance_id=instance.id,

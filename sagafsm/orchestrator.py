@@ -18,9 +18,10 @@ from sagafsm.drivers.journal import Listener
 from sagafsm.drivers.lease import LeaseKeeper
 from sagafsm.drivers.stopping import Stopping
 from sagafsm.drivers.sync import SyncPerformer
-from sagafsm.errors import DefinitionError, SagaUnfinished
+from sagafsm.driving import Driving, is_driving
+from sagafsm.errors import DefinitionError, SagaError, SagaUnfinished
 from sagafsm.instance import SagaInstance
-from sagafsm.operations import Operations, is_driving, verdict_of
+from sagafsm.operations import Operations, verdict_of
 from sagafsm.payload import MAX_PAYLOAD
 from sagafsm.recovery import RecoveryReport
 from sagafsm.registry import Defined, Registry
@@ -56,7 +57,7 @@ def operations_of(
     registry = Registry()
     for saga in sagas:
         registry.add(saga)
-    return Operations(
+    driving = Driving(
         store=store,
         registry=registry,
         resources=dict(resources or {}),
@@ -64,6 +65,7 @@ def operations_of(
         keeper=LeaseKeeper(settings.lease),
         owner=owner or owner_name(),
     )
+    return Operations(driving)
 
 
 def checked(instance: SagaInstance, check: bool) -> SagaInstance:
@@ -131,12 +133,14 @@ class Orchestrator:
         if not is_driving():
             self._stopping.wait()
         self._stopping.restore()
-        self._operations.keeper.close()
+        self._operations.driving.keeper.close()
         self._performer.close()
         if self._owns_store:
             self.store.close()
 
     def _perform(self, steps: Steps[T]) -> T:
+        if self._stopping() and not is_driving():
+            raise SagaError("this orchestrator is closed, or closing: nothing new starts (open another)")
         with self._stopping.working():
             return self._performer.perform(steps)
 

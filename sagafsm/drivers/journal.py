@@ -23,15 +23,11 @@ Listener = Callable[[SagaInstance, e.Event], None]
 
 @attrs.define(eq=False)
 class Journal:
-    """The history of one instance while one drive owns it; `instance` is what the store has, never more.
-
-    `released`: the last append gave the instance up, as one that ends or blocks it does.
-    """
+    """The history of one instance while one drive owns it; `instance` is what the store has, never more."""
 
     instance: SagaInstance
     lease: Lease
     listener: Listener | None
-    released: bool = attrs.field(default=False, init=False)
 
     def mail(self) -> Steps[tuple[e.Request, ...]]:
         """The requests that wait."""
@@ -52,10 +48,12 @@ class Journal:
         if batch.events:
             yield from self._append(batch, outcome)
             self.instance = batch.instance
-            self.released = changes(batch.events).releases
+            self.lease.released = changes(batch.events).releases
             tell(self.listener, zip(batch.instances, batch.events, strict=True))
 
     def _append(self, batch: Batch, outcome: object) -> Steps[None]:
+        if self.lease.token is None:
+            raise StoreConflict(f"instance {self.instance.id!r} is not claimed")
         append = functools.partial(
             self.lease.store.append,
             self.instance.id,

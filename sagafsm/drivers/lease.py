@@ -8,6 +8,8 @@ import os
 import threading
 import uuid
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -86,12 +88,17 @@ def is_owned(summary: Summary) -> bool:
 
 @attrs.define(eq=False)
 class Lease:
-    """The claim of one running drive; `lost` once somebody else took the instance."""
+    """The claim of one running drive.
+
+    `token` is None until the store has granted it; `lost` says how somebody else took the instance; `released`: the
+    last append gave it up, as one that ends or blocks the instance does.
+    """
 
     store: Store
     instance_id: str
     owner: Owner
-    token: int
+    token: int | None = None
+    released: bool = False
     lost: StoreConflict | None = None
 
     def check(self) -> None:
@@ -115,34 +122,38 @@ class LeaseKeeper:
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
-    def hold(self, lease: Lease) -> None:
-        """Count the drive as running, and renew its lease from now on."""
+    @contextmanager
+    def running(self, lease: Lease) -> Iterator[None]:
+        """Count the drive as running, and renew its lease, until the block ends."""
         _running.add(lease.drive)
-        with self._lock:
-            self._held.add(lease)
-            if self._thread is None and not self._closed.is_set():
-                # The thread knows its keeper weakly: one that nobody closes ends when it is forgotten.
-                arguments = (weakref.ref(self), self._closed, self.lease.total_seconds() / 3)
-                self._thread = threading.Thread(target=_renew_all, args=arguments, name="sagafsm-leases", daemon=True)
-                self._thread.start()
+        try:
+            with self._lock:
+                self._held.add(lease)
+                self._begin()
+            yield
+        finally:
+            _running.discard(lease.drive)
+            with self._lock:
+                self._held.discard(lease)
 
-    def let_go(self, lease: Lease) -> None:
-        """Renew it no more; the drive has ended."""
-        _running.discard(lease.drive)
-        with self._lock:
-            self._held.discard(lease)
+    def _begin(self) -> None:
+        if self._thread is None and not self._closed.is_set():
+            # The thread knows its keeper weakly: one that nobody closes ends when it is forgotten.
+            arguments = (weakref.ref(self), self._closed, self.lease.total_seconds() / 3)
+            self._thread = threading.Thread(target=_renew_all, args=arguments, name="sagafsm-leases", daemon=True)
+            self._thread.start()
 
     def renew(self) -> None:
         """Renew every lease now; note those that are lost."""
         with self._lock:
-            held = tuple(self._held)
-        for lease in held:
+            held = [(lease, lease.token) for lease in self._held if lease.token is not None and not lease.released]
+        for lease, token in held:
             try:
-                lease.store.renew(lease.instance_id, token=lease.token, lease=self.lease)
+                lease.store.renew(lease.instance_id, token=token, lease=self.lease)
             except StoreConflict as conflict:
                 with self._lock:
-                    # A drive that ended meanwhile has lost nothing.
-                    if lease in self._held:
+                    # A drive that ended, or gave the instance up, meanwhile has lost nothing.
+                    if lease in self._held and not lease.released:
                         lease.lost = conflict
             except SagaError:
                 # The store may answer again before the lease runs out; every append checks the token anyway.

@@ -19,6 +19,7 @@ class Stopping:
     """Whether an orchestrator is stopping, and how many of its operations still run."""
 
     _busy: int = attrs.field(default=0, init=False)
+    _main_busy: int = attrs.field(default=0, init=False)
     _asked: bool = attrs.field(default=False, init=False)
     _signalled: bool = attrs.field(default=False, init=False)
     _idle: threading.Condition = attrs.field(factory=threading.Condition, init=False)
@@ -31,15 +32,20 @@ class Stopping:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Count an operation; after a SIGTERM during it, end the process once it has come to its clean end."""
-        with self._idle:
-            self._busy += 1
+        main = threading.current_thread() is threading.main_thread()
+        self._main_busy += main
         try:
-            yield
-        finally:
             with self._idle:
-                self._busy -= 1
-                self._idle.notify_all()
-        if self._signalled and threading.current_thread() is threading.main_thread():
+                self._busy += 1
+            try:
+                yield
+            finally:
+                with self._idle:
+                    self._busy -= 1
+                    self._idle.notify_all()
+        finally:
+            self._main_busy -= main
+        if self._signalled and main and not self._main_busy:
             raise SystemExit(TERMINATED)
 
     def ask(self) -> None:
@@ -63,7 +69,7 @@ class Stopping:
             self._previous = None
 
     def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
-        # No lock is taken here: the handler may interrupt the very code that holds it.
-        if not self._busy:
+        # No lock is taken here: the handler interrupts whatever the main thread does, perhaps holding that lock.
+        if not self._main_busy:
             raise SystemExit(TERMINATED)
         self._signalled = self._asked = True

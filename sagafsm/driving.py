@@ -1,0 +1,190 @@
+"""Owning an instance while it is driven: claim, drive, and give it up whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import attrs
+
+from sagafsm.batch import Batch
+from sagafsm.command import Run
+from sagafsm.definition import Definition
+from sagafsm.drivers.drive import Drive, Mode, Opening, Settings
+from sagafsm.drivers.effects import Enter, Steps, StoreCall
+from sagafsm.drivers.journal import Journal, tell
+from sagafsm.drivers.lease import Lease, LeaseKeeper, is_dead, new_owner
+from sagafsm.drivers.reading import Reading
+from sagafsm.drivers.resources import needed
+from sagafsm.errors import IllegalTransition, InstanceExists, SagaNotFound, StoreError
+from sagafsm.instance import SagaInstance
+from sagafsm.registry import Registry
+from sagafsm.store import Store, Stored, Summary
+
+T = TypeVar("T")
+CREATE_AGAIN = 3
+
+# The instances whose actions are under way around the present code: driving one of them again would wait for itself.
+_driven: ContextVar[frozenset[tuple[int, str]]] = ContextVar("sagafsm_driven", default=frozenset())
+
+
+def is_driving() -> bool:
+    """Whether the present code runs inside an action that some orchestrator drives."""
+    return bool(_driven.get())
+
+
+@attrs.define(eq=False)
+class Driving:
+    """What every operation of one orchestrator needs to drive instances."""
+
+    store: Store
+    registry: Registry
+    resources: Mapping[str, Any]
+    settings: Settings
+    keeper: LeaseKeeper
+    owner: str
+
+    def load(self, instance_id: str) -> Steps[Stored]:
+        """The instance with its row."""
+        stored: Stored = yield StoreCall(functools.partial(self.store.load, instance_id))
+        return stored
+
+    def refuse_reentry(self, instance: SagaInstance, operation: str) -> None:
+        """Raise when the present code runs inside an action of this very instance."""
+        if (id(self.store), instance.id) in _driven.get():
+            state = f"{instance.state} and driven by the very code that asks"
+            raise IllegalTransition(instance.id, state, operation, ("cancel",))
+
+    def drive(
+        self,
+        stored: Stored,
+        mode: Mode,
+        operation: str,
+        *,
+        opening: Opening | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Steps[SagaInstance]:
+        """Claim an instance and drive it as far as `mode` says.
+
+        Raises:
+            StoreConflict: somebody else owns it.
+            IllegalTransition: the call comes from inside one of its own actions.
+        """
+        self.refuse_reentry(stored.instance, operation)
+        definition = self.registry.of(stored.instance)
+        resources = yield Enter(needed(definition, self.resources) if given is None else given)
+
+        def work(lease: Lease) -> Steps[SagaInstance]:
+            fresh = yield from self.load(stored.instance.id)
+            return (yield from self._driven(definition, fresh.instance, lease, resources, mode, opening=opening))
+
+        return (yield from self.owning(stored.summary, work))
+
+    def create(
+        self, definition: Definition, batch: Batch, begun: Run | None, given: Mapping[str, Any]
+    ) -> Steps[SagaInstance]:
+        """Store a new instance and, when its first call was written ahead, drive it.
+
+        Raises:
+            InstanceExists: the id is taken.
+        """
+        if begun is None:
+            yield from self._store(batch, None)
+            return batch.instance
+        resources = yield Enter(given)
+        lease = Lease(self.store, batch.instance.id, new_owner(self.owner))
+        with self.keeper.running(lease):
+            try:
+                yield from self._store(batch, lease)
+                return (
+                    yield from self._driven(definition, batch.instance, lease, resources, "until_parked", begun=begun)
+                )
+            finally:
+                yield from self._release(lease)
+
+    def _store(self, batch: Batch, lease: Lease | None) -> Steps[None]:
+        events, instance_id = tuple(batch.events), batch.instance.id
+        claim: dict[str, Any] = {} if lease is None else {"owner": lease.owner, "lease": self.settings.lease}
+        create = functools.partial(self.store.create, instance_id, events, **claim)
+        for tries_left in range(CREATE_AGAIN, -1, -1):
+            try:
+                token: int = yield StoreCall(create)
+            except InstanceExists:
+                raise
+            except StoreError as error:
+                stored = yield from self._looked_up(instance_id, error)
+                if stored is None and tries_left:
+                    continue
+                ours = stored is not None and stored.instance.history == events
+                if stored is None or not ours or (lease is not None and stored.summary.owner != lease.owner):
+                    raise
+                token = stored.summary.token
+            break
+        if lease is not None:
+            lease.token = token
+        tell(self.settings.on_event, zip(batch.instances, batch.events, strict=True))
+
+    def _looked_up(self, instance_id: str, error: StoreError) -> Steps[Stored | None]:
+        try:
+            return (yield from self.load(instance_id))
+        except SagaNotFound:
+            return None
+        except StoreError:
+            raise error from None
+
+    def owning(self, summary: Summary, work: Callable[[Lease], Steps[T]]) -> Steps[T]:
+        """Do some work under a claim, and give the instance up whatever happens."""
+        lease = Lease(self.store, summary.id, new_owner(self.owner))
+        replacing = summary.token if summary.owner is not None and is_dead(summary.owner) else None
+        claim = functools.partial(
+            self.store.claim, summary.id, owner=lease.owner, lease=self.settings.lease, replacing=replacing
+        )
+        # Counted as running before it is claimed: nobody may take the claim for that of a drive that has ended.
+        with self.keeper.running(lease):
+            try:
+                lease.token = yield StoreCall(claim)
+                return (yield from work(lease))
+            finally:
+                yield from self._release(lease)
+
+    def _release(self, lease: Lease) -> Steps[None]:
+        if lease.token is None or lease.released:
+            return
+        # Where it fails the drive counts as ended all the same: this process finds it free, others when it runs out.
+        with contextlib.suppress(StoreError):
+            yield StoreCall(functools.partial(self.store.release, lease.instance_id, token=lease.token))
+
+    def _driven(
+        self,
+        definition: Definition,
+        instance: SagaInstance,
+        lease: Lease,
+        resources: Mapping[str, Any],
+        mode: Mode,
+        *,
+        opening: Opening | None = None,
+        begun: Run | None = None,
+    ) -> Steps[SagaInstance]:
+        journal = Journal(instance, lease, self.settings.on_event)
+        reading = Reading(definition, instance.id, self.settings.max_payload)
+        drive = Drive(self.settings, definition, journal, reading, resources)
+        mark = _driven.set(_driven.get() | {(id(self.store), instance.id)})
+        try:
+            yield from drive.run(mode, opening=opening, begun=begun)
+            return journal.instance
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                error.add_note(_whereabouts(journal.instance))
+            raise
+        finally:
+            _driven.reset(mark)
+            drive.leave()
+
+
+def _whereabouts(instance: SagaInstance) -> str:
+    if instance.is_at_rest:
+        return f"instance {instance.id!r} is {instance.state}"
+    return f"instance {instance.id!r} rests in {instance.state!r}; resume({instance.id!r}) or recover() goes on"
