@@ -1,0 +1,1 @@
+"""Stores for sagafsm, found by their entry points."""

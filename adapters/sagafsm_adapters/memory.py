@@ -2,57 +2,85 @@
 
 from __future__ import annotations
 
-import secrets
+import itertools
 import threading
-from collections.abc import Sequence
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound, StoreConflict, StoreError
-from sagafsm.events import BlockReason, Event, InstanceCreated, Request
-from sagafsm.instance import SagaInstance, fold
+from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound, StoreError
+from sagafsm.events import BlockReason, Event, InstanceBlocked, InstanceCreated, Request
+from sagafsm.instance import AT_REST, SagaInstance, fold
 from sagafsm.store import Owner, Stored, Summary, changes
-
-FIRST_TOKEN_BITS = 40
+from sagafsm.values import replace
+from sagafsm_adapters.refusals import appended_since, check_creation, check_numbers, claim_lost, owned
 
 
 @attrs.define(eq=False)
 class _Entry:
-    """One instance with its claim and its mailbox; `known` holds every request id ever posted."""
+    """One instance: its history, claim and mailbox.
 
-    instance: SagaInstance
+    `folded` is the instance as of the last load: appending is the hot path, so the events since then are folded
+    when somebody looks. `known` holds the id of every request ever posted; `until` is the lease's end, in POSIX time.
+    """
+
+    history: list[Event]
+    state: str
     token: int
     owner: Owner | None = None
-    lease_until: datetime | None = None
+    until: float = 0.0
     mail: list[Request] = attrs.Factory(list)
     known: set[str] = attrs.Factory(set)
+    folded: SagaInstance | None = None
+
+    def instance(self) -> SagaInstance:
+        done = 0 if self.folded is None else len(self.folded.history)
+        if self.folded is None or done < len(self.history):
+            self.folded = fold(self.folded, self.history[done:])
+        return self.folded if self.owner is None else replace(self.folded, owner=self.owner.name)
 
     def summary(self) -> Summary:
-        one = self.instance
+        created = self.history[0]
+        assert isinstance(created, InstanceCreated)  # noqa: S101 -- a history begins with it, mypy cannot know
+        parked = changes(self.history)
         return Summary(
-            id=one.id,
-            saga=one.saga,
-            saga_version=one.version,
-            state=one.state,
-            version=len(one.history),
-            created_at=one.created_at,
-            updated_at=one.updated_at,
-            blocked=one.blocked[0].reason if one.blocked else None,
-            wake_at=one.wake_at,
+            id=created.id,
+            saga=created.saga,
+            saga_version=created.version,
+            state=self.state,
+            version=len(self.history),
+            created_at=created.at,
+            updated_at=self.history[-1].at,
+            blocked=parked.blocked,
+            wake_at=parked.wake_at,
             owner=self.owner,
             token=self.token,
-            lease_until=self.lease_until,
+            lease_until=None if self.owner is None else datetime.fromtimestamp(self.until, UTC),
             mail=len(self.mail),
         )
 
-    def give_up(self) -> None:
-        self.owner, self.lease_until = None, None
+    def add(self, events: Sequence[Event]) -> None:
+        """Carry the history on; an end or a block releases the instance."""
+        self.history += events
+        blocks = False
+        for event in events:
+            self.state = event.state or self.state
+            blocks = blocks or type(event) is InstanceBlocked
+        if self.state in AT_REST or (blocks and changes(events).releases):
+            self.owner = None
 
-    def check_token(self, token: int) -> None:
+    def check_claim(self, instance_id: str, token: int) -> None:
         if self.owner is None or self.token != token:
-            holder = "nobody" if self.owner is None else repr(self.owner.name)
-            raise StoreConflict(f"instance {self.instance.id!r} is owned by {holder} now, the claim was lost")
+            raise claim_lost(instance_id, self.owner and self.owner.name)
+
+    def absorb(self, instance_id: str, events: Sequence[Event]) -> None:
+        absorbed = set(_request_ids(events))
+        if any(request.request_id not in absorbed for request in self.mail):
+            raise MailWaits(instance_id)
+        self.mail.clear()
 
 
 @attrs.define(eq=False)
@@ -61,13 +89,18 @@ class MemoryStore:
 
     url: str = attrs.field(default="memory://", init=False)
     _entries: dict[str, _Entry] = attrs.field(factory=dict, init=False)
+    # What is not at rest, so that recovery does not look at what is.
+    _unfinished: dict[str, _Entry] = attrs.field(factory=dict, init=False)
+    _ordered: list[str] = attrs.field(factory=list, init=False)
+    # One count for all: an id that is deleted and created again never sees an old token.
+    _tokens: Iterator[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
 
     @classmethod
     def from_url(cls, url: str) -> MemoryStore:
         """A new, empty store; "memory://" takes nothing more."""
         if url != "memory://":
-            raise StoreError(f"store URL {url!r} names a memory store, which takes no path or option (use 'memory://')")
+            raise StoreError(f"store URL {url!r} says more than a memory store can take (use 'memory://')")
         return cls()
 
     def _entry(self, instance_id: str) -> _Entry:
@@ -80,50 +113,51 @@ class MemoryStore:
         self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
     ) -> int:
         """See `Store.create`."""
-        instance = fold(None, events)
+        check_creation(events, instance_id)
+        until = 0.0 if lease is None else _from_now(lease)
         with self._lock:
-            if instance_id in self._entries:
-                raise InstanceExists(instance_id)
-            entry = _Entry(instance=instance, token=secrets.randbits(FIRST_TOKEN_BITS) + 1)
-            if owner is not None and not changes(events).releases:
-                entry.owner, entry.lease_until = owner, _from_now(lease)
-            self._entries[instance_id] = entry
+            entry = self._store(instance_id, events, owner, until)
             return entry.token
+
+    def _store(self, instance_id: str, events: Sequence[Event], owner: Owner | None, until: float) -> _Entry:
+        if instance_id in self._entries:
+            raise InstanceExists(instance_id)
+        entry = _Entry([], "pending", next(self._tokens), owner, until)
+        entry.add(events)
+        if entry.state not in AT_REST:
+            self._unfinished[instance_id] = entry
+        self._entries[instance_id] = entry
+        return entry
 
     def append(self, instance_id: str, events: Sequence[Event], *, expected_version: int, token: int) -> int:
         """See `Store.append`."""
+        check_numbers(instance_id, events, after=expected_version)
         with self._lock:
             entry = self._entry(instance_id)
-            entry.check_token(token)
-            version = len(entry.instance.history)
+            entry.check_claim(instance_id, token)
+            version = len(entry.history)
             if version != expected_version:
-                raise StoreConflict(
-                    f"instance {instance_id!r} has {version} events, not {expected_version}: somebody else appended"
-                )
+                raise appended_since(instance_id, version, expected_version)
             if entry.mail:
-                absorbed = {request_id for event in events if (request_id := getattr(event, "request_id", None))}
-                left = [request for request in entry.mail if request.request_id not in absorbed]
-                if left:
-                    raise MailWaits(instance_id)
-                entry.mail = left
-            entry.instance = fold(entry.instance, events)
-            if changes(events).releases:
-                entry.give_up()
-            return len(entry.instance.history)
+                entry.absorb(instance_id, events)
+            entry.add(events)
+            if entry.state in AT_REST:
+                self._unfinished.pop(instance_id, None)
+            else:
+                # A completed instance can be sent back.
+                self._unfinished[instance_id] = entry
+            return len(entry.history)
 
     def load(self, instance_id: str) -> Stored:
         """See `Store.load`."""
         with self._lock:
             entry = self._entry(instance_id)
-            instance = entry.instance
-            if entry.owner is not None:
-                instance = attrs.evolve(instance, owner=entry.owner.name)
-            return Stored(instance=instance, summary=entry.summary())
+            return Stored(instance=entry.instance(), summary=entry.summary())
 
     def history(self, instance_id: str) -> tuple[Event, ...]:
         """See `Store.history`."""
         with self._lock:
-            return self._entry(instance_id).instance.history
+            return tuple(self._entry(instance_id).history)
 
     def find(
         self,
@@ -138,42 +172,49 @@ class MemoryStore:
     ) -> Sequence[Summary]:
         """See `Store.find`."""
         with self._lock:
-            rows = [entry.summary() for key, entry in self._entries.items() if after is None or key > after]
-        found = [
-            row
-            for row in rows
-            if (saga is None or row.saga == saga)
-            and (state is None or state in (row.state, row.state.partition(":")[0]))
-            and _is_blocked(row, blocked)
-            and (updated_before is None or row.updated_at < updated_before)
-            and (due is None or _is_due(row, due))
-        ]
-        return sorted(found, key=lambda row: row.id)[:limit]
+            matching = (
+                row
+                for row in self._rows(after, unfinished=due is not None)
+                if (saga is None or row.saga == saga)
+                and (state is None or state in (row.state, row.state.partition(":")[0]))
+                and _is_blocked(row, blocked)
+                and (updated_before is None or row.updated_at < updated_before)
+                and (due is None or _is_due(row, due))
+            )
+            return tuple(itertools.islice(matching, limit))
+
+    def _rows(self, after: str | None, *, unfinished: bool) -> Iterable[Summary]:
+        if unfinished:
+            ids = sorted(self._unfinished)
+        else:
+            if len(self._ordered) != len(self._entries):
+                self._ordered = sorted(self._entries)
+            ids = self._ordered
+        for index in range(0 if after is None else bisect_right(ids, after), len(ids)):
+            yield self._entries[ids[index]].summary()
 
     def claim(self, instance_id: str, *, owner: Owner, lease: timedelta, replacing: int | None = None) -> int:
         """See `Store.claim`."""
         with self._lock:
             entry = self._entry(instance_id)
-            held = entry.owner is not None and entry.lease_until is not None and entry.lease_until > _from_now(None)
-            if held and entry.owner is not None and entry.token != replacing:
-                raise StoreConflict(f"instance {instance_id!r} is owned by {entry.owner.name!r}")
-            entry.token += 1
-            entry.owner, entry.lease_until = owner, _from_now(lease)
+            if entry.owner is not None and entry.until > time.time() and entry.token != replacing:
+                raise owned(instance_id, entry.owner.name)
+            entry.token, entry.owner, entry.until = next(self._tokens), owner, _from_now(lease)
             return entry.token
 
     def renew(self, instance_id: str, *, token: int, lease: timedelta) -> None:
         """See `Store.renew`."""
         with self._lock:
             entry = self._entry(instance_id)
-            entry.check_token(token)
-            entry.lease_until = _from_now(lease)
+            entry.check_claim(instance_id, token)
+            entry.until = _from_now(lease)
 
     def release(self, instance_id: str, *, token: int) -> None:
         """See `Store.release`."""
         with self._lock:
             entry = self._entry(instance_id)
             if entry.token == token:
-                entry.give_up()
+                entry.owner = None
 
     def post(self, instance_id: str, request: Request) -> None:
         """See `Store.post`."""
@@ -181,8 +222,8 @@ class MemoryStore:
             entry = self._entry(instance_id)
             if request.request_id in entry.known:
                 return
-            if entry.instance.is_at_rest:
-                raise IllegalTransition(instance_id, entry.instance.state, "post", ())
+            if entry.state in AT_REST:
+                raise IllegalTransition(instance_id, entry.state, "cancel", ())
             entry.known.add(request.request_id)
             entry.mail.append(request)
 
@@ -195,28 +236,36 @@ class MemoryStore:
         """See `Store.delete`."""
         with self._lock:
             entry = self._entry(instance_id)
-            if not entry.instance.is_at_rest:
-                raise IllegalTransition(instance_id, entry.instance.state, "delete", ("abandon",))
+            if entry.state not in AT_REST:
+                raise IllegalTransition(instance_id, entry.state, "delete", ("abandon",))
             del self._entries[instance_id]
+            self._ordered = []
 
     def import_(self, events: Sequence[Event]) -> None:
         """See `Store.import_`."""
-        if not events or not isinstance(events[0], InstanceCreated):
-            raise StoreError("a history to import begins with InstanceCreated")
-        self.create(events[0].id, events)
+        created = check_creation(events)
+        with self._lock:
+            entry = self._store(created.id, events, None, 0.0)
+            entry.known.update(_request_ids(events))
 
     def close(self) -> None:
         """Nothing to let go of: what is in memory stays as long as the store."""
 
 
-def _from_now(lease: timedelta | None) -> datetime:
-    return datetime.now(UTC) + (lease or timedelta(0))
+def _from_now(lease: timedelta) -> float:
+    return time.time() + lease.total_seconds()
+
+
+def _request_ids(events: Iterable[Event]) -> Iterator[str]:
+    return (event.request_id for event in events if hasattr(event, "request_id"))
 
 
 def _is_blocked(row: Summary, blocked: bool | BlockReason | None) -> bool:
-    return blocked is None or (row.blocked is not None) == blocked or (row.blocked is not None and row.blocked == blocked)
+    if isinstance(blocked, bool):
+        return (row.blocked is not None) == blocked
+    return blocked is None or row.blocked == blocked
 
 
 def _is_due(row: Summary, due: datetime) -> bool:
     parked = row.blocked is not None or (row.wake_at is not None and row.wake_at > due)
-    return not row.is_at_rest and (row.mail > 0 or not parked)
+    return row.mail > 0 or not parked

@@ -1,0 +1,48 @@
+"""What every store refuses, in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sagafsm.errors import StoreConflict, StoreError
+from sagafsm.events import Event, InstanceCreated
+
+
+def check_numbers(instance_id: str, events: Sequence[Event], *, after: int) -> None:
+    """Refuse events that do not carry on a history of `after` events."""
+    expected = after
+    for event in events:
+        expected += 1
+        if event.number != expected:
+            raise StoreError(
+                f"instance {instance_id!r} lacks event {expected}: {event} numbered {event.number} follows instead"
+            )
+    if expected == after:
+        raise StoreError(f"instance {instance_id!r} was given no events to store")
+
+
+def check_creation(events: Sequence[Event], instance_id: str | None = None) -> InstanceCreated:
+    """The first of these events, which begin a history: of that instance, where an id is given."""
+    created = events[0] if events else None
+    if not isinstance(created, InstanceCreated):
+        raise StoreError(f"a history begins with InstanceCreated, not with {created}")
+    if instance_id is not None and created.id != instance_id:
+        raise StoreError(f"instance {instance_id!r} cannot begin with the history of instance {created.id!r}")
+    check_numbers(created.id, events, after=0)
+    return created
+
+
+def owned(instance_id: str, owner: str) -> StoreConflict:
+    """The error that a claim meets when somebody owns the instance."""
+    return StoreConflict(f"instance {instance_id!r} is owned by {owner!r}")
+
+
+def claim_lost(instance_id: str, owner: str | None) -> StoreConflict:
+    """The error that a driver meets whose claim is over."""
+    holder = "nobody" if owner is None else repr(owner)
+    return StoreConflict(f"instance {instance_id!r} is owned by {holder} now: this claim is over")
+
+
+def appended_since(instance_id: str, version: int, expected: int) -> StoreConflict:
+    """The error that a driver meets whose picture of the history is not the present one."""
+    return StoreConflict(f"instance {instance_id!r} has {version} events, not {expected}: somebody else appended")
