@@ -31,7 +31,9 @@ T = TypeVar("T")
 class AsyncOrchestrator:
     """Runs instances against one store on the caller's loop; the arguments are those of `Orchestrator`.
 
-    Async actions run on the loop, sync ones on threads, the store on one writer thread. It belongs to one loop.
+    Async actions run on the loop, sync ones on threads, the store on one writer thread. It belongs to one loop. As an
+    async context manager on the main thread it drains on SIGTERM, as `Orchestrator` does: the process ends once every
+    operation has come to its clean end.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class AsyncOrchestrator:
         self._performer = AsyncPerformer(clock)
 
     async def __aenter__(self) -> Self:
+        self._stopping.install()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -66,6 +69,7 @@ class AsyncOrchestrator:
         self._stopping.ask()
         if not is_driving():
             await asyncio.to_thread(self._stopping.wait)
+        self._stopping.restore()
         self._operations.driving.keeper.close()
         await self._performer.close(self.store.close if self._owns_store else None)
 

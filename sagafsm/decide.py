@@ -85,12 +85,15 @@ def _due_back(step: StepDefinition, record: StepRecord) -> Trigger | None:
 def moved(definition: Definition, instance: SagaInstance) -> SagaInstance:
     """The instance with its last event leading on to the next state, when what is known now fires a trigger.
 
-    An end is not carried by the event that brings it about but by `InstanceCompleted` or `InstanceFailed`, which
-    `decide` orders next, in the same commit.
+    Going back, and the end, are not carried by the event that brings them about: `decide` orders them, in the same
+    commit, once everything is known that the commit records. A call that timed out may still answer, and a cancel is
+    read before the outcome that it meets.
     """
     trigger = due(definition, instance)
-    target = instance.state if trigger is None else definition.table[trigger, instance.state]
-    if trigger is None or target in AT_REST:
+    if trigger not in ("succeed", "undo"):
+        return instance
+    target = definition.table[trigger, instance.state]
+    if target in AT_REST:
         return instance
     *before, last = instance.history
     return replace(instance, state=target, history=(*before, replace(last, state=target)))
@@ -103,13 +106,14 @@ def decide(definition: Definition, instance: SagaInstance) -> Command:
     """The next command for an instance none of whose calls is under way."""
     if instance.is_at_rest:
         return Rest()
-    trigger = due(definition, instance)
-    if trigger is not None:
-        return _end(definition.table[trigger, instance.state])
     if instance.cancel is not None:
         request = _absorbed(definition, instance, instance.cancel)
         if request is not None:
             return Record(events=(request,))
+    trigger = due(definition, instance)
+    if trigger is not None:
+        target = definition.table[trigger, instance.state]
+        return _end(target) if target in AT_REST else _go_back(instance, target)
     if instance.blocked:
         return Park()
     if instance.current is None:
@@ -123,6 +127,12 @@ def decide(definition: Definition, instance: SagaInstance) -> Command:
 def _end(state: str) -> Record:
     ended = e.InstanceCompleted(state=state) if state == "completed" else e.InstanceFailed(state=state)
     return Record(events=(ended,))
+
+
+def _go_back(instance: SagaInstance, state: str) -> Command:
+    command = _backward(instance, instance.steps[state.partition(":")[2]])
+    started = replace(command.events[0], state=state)
+    return attrs.evolve(command, events=(started,))
 
 
 def _start(definition: Definition, instance: SagaInstance) -> Command:
@@ -144,8 +154,12 @@ def _absorbed(definition: Definition, instance: SagaInstance, request: e.CancelR
 
 
 def take_cancel(definition: Definition, instance: SagaInstance) -> tuple[e.Event, ...]:
-    """What a waiting cancel leads to while the current step's call is under way: it is the cause at once, or waits."""
-    if instance.cancel is None:
+    """What a waiting cancel leads to while the current step's call is under way: it is the cause at once, or waits.
+
+    It waits on the pivot, whatever is recorded of it: one without effect that timed out has failed, and may still
+    answer. `decide` looks again once the call's outcome is recorded.
+    """
+    if instance.cancel is None or (instance.current is not None and definition.by_name[instance.current].pivot):
         return ()
     event = _absorbed(definition, instance, instance.cancel)
     return () if event is None else (event,)

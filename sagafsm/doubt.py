@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sagafsm.errors import OutcomeUnknown
 
@@ -19,20 +19,34 @@ network_errors: frozenset[str] = frozenset(
         "urllib3.exceptions.TimeoutError",
         "urllib3.exceptions.ProtocolError",
         "urllib3.exceptions.MaxRetryError",
+        "urllib3.exceptions.DecodeError",
         "httpx.TimeoutException",
         "httpx.NetworkError",
         "httpx.RemoteProtocolError",
+        "httpx.DecodingError",
         "httpcore.TimeoutException",
         "httpcore.NetworkError",
         "httpcore.RemoteProtocolError",
+        # The successors of httpx and httpcore, which mcp 2 builds on.
+        "httpx2.TimeoutException",
+        "httpx2.NetworkError",
+        "httpx2.RemoteProtocolError",
+        "httpx2.DecodingError",
+        "httpcore2.TimeoutException",
+        "httpcore2.NetworkError",
+        "httpcore2.RemoteProtocolError",
         "aiohttp.client_exceptions.ClientConnectionError",
         "aiohttp.client_exceptions.ClientPayloadError",
         "aiohttp.http_exceptions.BadHttpMessage",
-        "stripe.APIConnectionError",
         "stripe._error.APIConnectionError",
+        # Also the answer 500 and an answer that is no JSON, after which Stripe does not say what happened.
+        "stripe._error.APIError",
+        # Until stripe 7.
         "stripe.error.APIConnectionError",
+        "stripe.error.APIError",
         "psycopg.OperationalError",
-        "psycopg.errors.OperationalError",
+        "mcp.shared.exceptions.MCPError",
+        # Until mcp 2.
         "mcp.shared.exceptions.McpError",
     }
 )
@@ -46,37 +60,54 @@ NEVER_LEFT: frozenset[str] = frozenset(
         "httpcore.ConnectError",
         "httpcore.ConnectTimeout",
         "httpcore.PoolTimeout",
+        "httpx2.ConnectError",
+        "httpx2.ConnectTimeout",
+        "httpx2.PoolTimeout",
+        "httpcore2.ConnectError",
+        "httpcore2.ConnectTimeout",
+        "httpcore2.PoolTimeout",
     }
 )
 
 
-def _names(kind: type[BaseException]) -> Iterator[str]:
-    return (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+def _names(kind: type[BaseException]) -> tuple[str, ...]:
+    return tuple(f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+
+
+def _never_left(kind: type[BaseException]) -> bool:
+    return not NEVER_LEFT.isdisjoint(_names(kind))
+
+
+def _is_listed(kind: type[BaseException]) -> bool:
+    return not network_errors.isdisjoint(_names(kind)) and not _never_left(kind)
+
+
+def _is_declared(kind: type[BaseException], unknown_on: Sequence[type[BaseException]]) -> bool:
+    return issubclass(kind, (OutcomeUnknown, *unknown_on))
 
 
 def is_unknown_type(kind: type[BaseException], unknown_on: Sequence[type[BaseException]] = ()) -> bool:
     """Whether an exception of this type leaves the outcome unknown, by itself."""
-    if issubclass(kind, (OutcomeUnknown, *unknown_on)):
-        return True
-    names = tuple(_names(kind))
-    return NEVER_LEFT.isdisjoint(names) and not network_errors.isdisjoint(names)
+    return _is_declared(kind, unknown_on) or _is_listed(kind)
 
 
 def leaves_doubt(error: BaseException, unknown_on: Sequence[type[BaseException]] = ()) -> bool:
     """Whether the exception, or one in its cause or context chain or of its group, leaves the outcome unknown.
 
     An exempt one (a refused connection) exempts only itself: what it was raised from, or wrapped in, still counts.
+    An error that it carries as its argument is itself in other words (httpcore's `ConnectTimeout(TimeoutError())`).
     """
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
+    seen: set[tuple[int, bool]] = set()
+    waiting: list[tuple[BaseException | None, bool]] = [(error, False)]
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        one, retold = waiting.pop()
+        if one is None or (id(one), retold) in seen:
             continue
-        seen.add(id(one))
-        if is_unknown_type(type(one), unknown_on):
+        seen.add((id(one), retold))
+        kind = type(one)
+        if _is_declared(kind, unknown_on) or (not retold and _is_listed(kind)):
             return True
-        waiting += [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            waiting += one.exceptions
+        carried = [id(argument) for argument in one.args] if _never_left(kind) else []
+        members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        waiting += ((other, id(other) in carried) for other in (one.__cause__, one.__context__, *members))
     return False

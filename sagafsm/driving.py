@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -93,12 +93,15 @@ class Driving:
         """
         if begun is None:
             yield from self._store(batch, None)
+            self._tell(batch)
             return batch.instance
         resources = yield Enter(given)
         lease = Lease(self.store, batch.instance.id, new_owner(self.owner))
         with self.keeper.running(lease):
             try:
                 yield from self._store(batch, lease)
+                with _noted(lambda: batch.instance):
+                    self._tell(batch)
                 return (
                     yield from self._driven(definition, batch.instance, lease, resources, "until_parked", begun=begun)
                 )
@@ -125,6 +128,8 @@ class Driving:
             break
         if lease is not None:
             lease.token = token
+
+    def _tell(self, batch: Batch) -> None:
         tell(self.settings.on_event, zip(batch.instances, batch.events, strict=True))
 
     def _looked_up(self, instance_id: str, error: StoreError) -> Steps[Stored | None]:
@@ -173,15 +178,23 @@ class Driving:
         drive = Drive(self.settings, definition, journal, reading, resources)
         mark = _driven.set(_driven.get() | {(id(self.store), instance.id)})
         try:
-            yield from drive.run(mode, opening=opening, begun=begun)
+            with _noted(lambda: journal.instance):
+                yield from drive.run(mode, opening=opening, begun=begun)
             return journal.instance
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                error.add_note(_whereabouts(journal.instance))
-            raise
         finally:
             _driven.reset(mark)
             drive.leave()
+
+
+@contextlib.contextmanager
+def _noted(instance: Callable[[], SagaInstance]) -> Iterator[None]:
+    """Have what interrupts the block say where the instance rests then, and how it goes on."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            error.add_note(_whereabouts(instance()))
+        raise
 
 
 def _whereabouts(instance: SagaInstance) -> str:

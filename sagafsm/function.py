@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import types
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import attrs
 
@@ -91,23 +93,30 @@ def _is_async(fn: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
-def _annotation(raw: Any, fn: Callable[..., Any]) -> Any:
-    """The type that an annotation names; Any where there is none, or where it names what exists only for checkers."""
-    if raw is inspect.Parameter.empty:
-        return Any
-    if not isinstance(raw, str):
-        return raw
+def _scope_of(fn: Callable[..., Any]) -> dict[str, Any]:
+    """The names that a function's annotations may use: its module's, and those that it encloses."""
     plain = inspect.unwrap(fn.func if isinstance(fn, functools.partial) else fn)
+    if isinstance(plain, type):
+        plain = plain.__init__  # type: ignore[misc]  # a class as a step: it is called, so its constructor counts
+    elif not inspect.isroutine(plain):
+        plain = inspect.unwrap(type(plain).__call__)
     scope = dict(getattr(plain, "__globals__", {}))
-    if (code := getattr(plain, "__code__", None)) is not None and plain.__closure__:
-        scope |= {name: cell.cell_contents for name, cell in zip(code.co_freevars, plain.__closure__, strict=True)}
-    return eval(raw, scope)  # noqa: S307 - the user's own annotation, in the user's own module
+    code, cells = getattr(plain, "__code__", None), getattr(plain, "__closure__", None)
+    for name, cell in zip(code.co_freevars, cells, strict=True) if code is not None and cells else ():
+        # A name that is only assigned later encloses nothing yet.
+        with contextlib.suppress(ValueError):
+            scope[name] = cell.cell_contents
+    return scope
 
 
 def _resolved(raw: Any, fn: Callable[..., Any], what: str) -> Any:
+    """The type that an annotation names, forward references resolved; Any where there is none."""
+    if raw is inspect.Parameter.empty:
+        return Any
     try:
-        return _annotation(raw, fn)
-    except (NameError, AttributeError, SyntaxError, ValueError) as error:
+        annotated = types.SimpleNamespace(__annotations__={"it": raw})
+        return get_type_hints(annotated, _scope_of(fn), include_extras=True)["it"]
+    except (NameError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise DefinitionError(f"{what} has annotation {raw!r}, which cannot be resolved: {error}") from error
 
 

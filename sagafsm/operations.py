@@ -208,7 +208,7 @@ class Operations:
                 batch = Batch(None, journal.instance, self.driving.settings.clock.now())
                 batch.record((*mail, *verdict.events(batch.instance)))
                 try:
-                    yield from journal.append(batch, outcome=None)
+                    yield from journal.append(batch)
                 except MailWaits:
                     continue
                 return journal.instance

@@ -164,6 +164,7 @@ def _of_raised(call: Call, error: Exception) -> e.Event:
     name, attempt, record = call.step.name, call.record.attempt, call.record
     permanent = isinstance(error, PermanentFailure)
     wake_at = None if permanent else _wake_at(call.step.retry, record.action, error, call.moment)
+    wake_at = _by_deadline(call.instance, wake_at, call.moment)
     reason = None if permanent or not call.step.effect else _doubt(call.definition, record, error)
     if reason is not None:
         return e.StepInDoubt(
@@ -193,6 +194,12 @@ class AttemptTimedOut(TimeoutError):
 
 def _wake_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:
     return moment.now + retry.pause(calls.spent, moment.draw) if retry.allows(calls.spent, error) else None
+
+
+def _by_deadline(instance: SagaInstance, wake_at: datetime | None, moment: Moment) -> datetime | None:
+    # What is asleep is woken by its `wake_at` alone, so a deadline that passes before must be that.
+    deadline = instance.deadline
+    return wake_at if wake_at is None or deadline is None or deadline <= moment.now else min(wake_at, deadline)
 
 
 def _of_probe(instance: SagaInstance, record: StepRecord, outcome: Outcome, moment: Moment) -> e.Event:

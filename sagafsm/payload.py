@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from datetime import timedelta
 from decimal import Decimal
+from types import NoneType
 from typing import Any, get_args, is_typeddict
 from uuid import UUID
 
@@ -17,6 +18,10 @@ from cattrs.preconf.json import make_converter
 from sagafsm.errors import PayloadError
 
 MAX_PAYLOAD = 1_048_576
+# Far below what a stack can read back, so that what was stored can be read from wherever it is asked for.
+DEEPEST = 200
+# Python refuses to write ints of more than 4,300 digits (sys.int_info.default_max_str_digits).
+LONGEST_INT_BITS = 14_000
 dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -33,14 +38,24 @@ def _duration(value: Any, _: Any) -> timedelta:
     return timedelta(microseconds=value)
 
 
+def _model_writer(value: Any) -> Any:
+    # By alias and without computed fields: that is what `model_validate` reads.
+    return value.model_dump(mode="json", by_alias=True, round_trip=True)
+
+
+def _in_order(items: Iterable[Any]) -> list[Any]:
+    # A set of text has another order in every process, but the same input must be the same text in all of them.
+    return sorted(items, key=dumps)
+
+
 def _converter() -> Converter:
-    converter: Converter = make_converter(detailed_validation=True)
+    converter: Converter = make_converter(detailed_validation=True, unstruct_collection_overrides={Set: _in_order})
     converter.register_unstructure_hook(timedelta, lambda value: value // timedelta(microseconds=1))
     converter.register_structure_hook(timedelta, _duration)
     for kind in (Decimal, UUID):
         converter.register_unstructure_hook(kind, str)
         converter.register_structure_hook(kind, lambda value, to: value if isinstance(value, to) else to(value))
-    converter.register_unstructure_hook_func(_is_model, lambda value: value.model_dump(mode="json"))
+    converter.register_unstructure_hook_func(_is_model, _model_writer)
     converter.register_structure_hook_factory(_is_model, _model_reader)
     for plain in (str, int, float, bool):
         # cattrs would coerce: int("7"), bool("no"). A stored value that has another type is an error to be told.
@@ -63,7 +78,7 @@ def _shared_converter() -> Converter:
 
 def _is_untyped(kind: Any) -> bool:
     """Whether the annotation says no more than "any JSON value"."""
-    return kind is Any or kind is object or kind is None or kind in (dict, list)
+    return kind is Any or kind is object or kind is None or kind in (dict, list, NoneType)
 
 
 def encode(value: Any, kind: Any, *, subject: str, max_payload: int = MAX_PAYLOAD) -> str:
@@ -74,35 +89,53 @@ def encode(value: Any, kind: Any, *, subject: str, max_payload: int = MAX_PAYLOA
             error says where in the value, and of which type it is.
     """
     try:
-        plain = (
-            value
-            if _is_untyped(kind)
-            else _shared_converter().unstructure(value, unstructure_as=_written_as(value, kind))
-        )
+        typed = not _is_untyped(kind)
+        # Plain JSON for a declared class is already what the class is read from.
+        converted = typed and not (isinstance(value, (dict, list)) and _is_plain(value))
+        plain = _shared_converter().unstructure(value, unstructure_as=_written_as(value, kind)) if converted else value
         _check(plain, "$", subject)
+        _check_bare(plain, kind, subject)
         text = dumps(plain)
         size = len(text.encode())
         if size > max_payload:
             raise PayloadError(subject, "$", f"{size} bytes of JSON, more than max_payload={max_payload}")
-        if not _is_untyped(kind):
-            _check_round_trip(value, decode(text, kind, subject=subject), subject)
+        again = decode(text, kind, subject=subject) if typed else value
+        if converted and again != value:
+            changed = f"{_type_name(value)} is changed by a round trip: {value!r} became {again!r}"
+            raise PayloadError(subject, "$", changed)
     except PayloadError:
         raise
-    except (RecursionError, ValueError, TypeError, AttributeError) as error:
+    except RecursionError as error:
+        raise PayloadError(subject, "$", _too_deep(value)) from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise PayloadError(subject, "$", f"{_type_name(value)} cannot be stored: {error}") from error
     return text
 
 
 def _written_as(value: Any, kind: Any) -> Any:
-    # A plain value for a declared class (a dict from JSON for an attrs class) goes through the reader instead.
+    # A value of another class than the declared one is written as what it is; reading it tells that it does not fit.
     if is_typeddict(kind) or not isinstance(kind, type):
         return kind
     return kind if isinstance(value, kind) else type(value)
 
 
-def _check_round_trip(value: Any, again: Any, subject: str) -> None:
-    if again != value and not isinstance(value, (dict, list)):
-        raise PayloadError(subject, "$", f"{_type_name(value)} is changed by a round trip: {value!r} became {again!r}")
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str for key in value) and all(map(_is_plain, value.values()))
+    if kind is list:
+        return all(map(_is_plain, value))
+    return value is None or kind in (str, int, float, bool)
+
+
+def _check_bare(plain: Any, kind: Any, subject: str) -> None:
+    if kind in (dict, list) and type(plain) is not kind:
+        problem = f"does not fit {kind.__name__}: {type(plain).__name__} where {kind.__name__} is declared"
+        raise PayloadError(subject, "$", problem)
+
+
+def _too_deep(value: Any) -> str:
+    return f"{_type_name(value)} is nested more than {DEEPEST} deep, or contains itself"
 
 
 def _type_name(value: Any) -> str:
@@ -110,32 +143,41 @@ def _type_name(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _check(value: Any, path: str, subject: str) -> None:
+def _check(value: Any, path: str, subject: str, depth: int = 0) -> None:
     """Refuse what JSON would change silently: other types, keys that are not text, NaN, lone surrogates."""
     kind = type(value)
+    if depth > DEEPEST:
+        raise RecursionError
     if kind is str:
-        if not value.isascii():
-            _check_text(value, path, subject)
+        _check_text(value, path, subject)
     elif kind is dict:
         for key, item in value.items():
             if type(key) is not str:
                 raise PayloadError(subject, path, f"the key {key!r} is {_type_name(key)}, JSON keys are str")
             _check_text(key, path, subject)
-            _check(item, f"{path}.{key}", subject)
+            _check(item, f"{path}.{key}", subject, depth + 1)
     elif kind is list or kind is tuple:
         for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", subject)
-    elif kind is float and value - value != 0:
-        raise PayloadError(subject, path, f"{value!r} has no JSON")
-    elif kind is not float and kind is not int and kind is not bool and value is not None:
+            _check(item, f"{path}[{index}]", subject, depth + 1)
+    elif kind is float or kind is int:
+        _check_number(value, path, subject)
+    elif kind is not bool and value is not None:
         raise PayloadError(
             subject, path, f"{_type_name(value)} is no JSON value (annotate its type, or return plain JSON)"
         )
 
 
+def _check_number(value: int | float, path: str, subject: str) -> None:
+    if value - value != 0:
+        raise PayloadError(subject, path, f"{value!r} has no JSON")
+    if type(value) is int and value.bit_length() > LONGEST_INT_BITS:
+        raise PayloadError(subject, path, f"an int of {value.bit_length()} bits is longer than JSON readers take")
+
+
 def _check_text(value: str, path: str, subject: str) -> None:
     try:
-        value.encode()
+        # Most text is ASCII, and knows it without a look at its characters.
+        _ = value.isascii() or value.encode()
     except UnicodeEncodeError as error:
         raise PayloadError(subject, path, f"a lone surrogate at character {error.start} has no UTF-8") from error
 
@@ -148,14 +190,15 @@ def decode(text: str, kind: Any, *, subject: str) -> Any:
     """
     plain = json.loads(text)
     if _is_untyped(kind):
+        _check_bare(plain, kind, subject)
         return plain
     try:
         return _shared_converter().structure(plain, kind)
-    except BaseValidationError as error:
-        path, problem = _first_problem(error, "$")
-        raise PayloadError(subject, path, problem) from error
     except Exception as error:
-        raise PayloadError(subject, "$", f"does not fit {_annotation_name(kind)}: {error}") from error
+        path, problem = _first_problem(error, "$")
+        if path == "$":
+            problem = f"does not fit {_annotation_name(kind)}: {problem}"
+        raise PayloadError(subject, path, problem) from error
 
 
 def _annotation_name(kind: Any) -> str:
@@ -168,12 +211,25 @@ def _first_problem(error: BaseException, path: str) -> tuple[str, str]:
         for note in getattr(inner, "__notes__", ()):
             name = getattr(note, "name", None)
             index = getattr(note, "index", None)
-            path += f".{name}" if name is not None else f"[{index}]" if index is not None else ""
+            path += _part(name if name is not None else index)
         error = inner
+    told = getattr(error, "errors", None)
+    if callable(told):
+        # A model's own error, known by what it offers, as the model is.
+        first = told()[0]
+        return path + "".join(map(_part, first["loc"])), first["msg"]
     problem = f"missing {error}" if isinstance(error, KeyError) else str(error)
     return path, problem
 
 
+def _part(of: object) -> str:
+    return "" if of is None else f"[{of}]" if isinstance(of, int) else f".{of}"
+
+
 def same_json(one: str, other: str) -> bool:
-    """Whether two JSON texts hold the same value, whatever the order of their keys."""
-    return one == other or json.loads(one) == json.loads(other)
+    """Whether two JSON texts hold the same value, whatever the order of their keys; 1 is neither 1.0 nor true."""
+    return one == other or _sorted(one) == _sorted(other)
+
+
+def _sorted(text: str) -> str:
+    return json.dumps(json.loads(text), sort_keys=True)

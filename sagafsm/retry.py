@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import attrs
@@ -33,8 +34,8 @@ class Retry:
             value = getattr(self, name)
             if not isinstance(value, timedelta) or value < timedelta(0):
                 raise DefinitionError(f"Retry takes a {name} that is a timedelta of zero or more, not {value!r}")
-        if not self.factor >= 1:
-            raise DefinitionError(f"Retry takes a factor of 1 or more, not {self.factor!r}")
+        if not isinstance(self.factor, (int, float)) or not 1 <= self.factor < math.inf:
+            raise DefinitionError(f"Retry takes a factor that is a number of 1 or more, not {self.factor!r}")
         if not isinstance(self.on, tuple) or not all(isinstance(t, type) and issubclass(t, Exception) for t in self.on):
             raise DefinitionError(f"Retry takes on= as a tuple of Exception types, not {self.on!r}")
 
@@ -44,6 +45,13 @@ class Retry:
 
     def pause(self, spent: int, draw: float) -> timedelta:
         """How long to wait after `spent` calls; `draw`, from 0 to 1, is the driver's share of chance."""
-        # The exponent is bounded: 2.0**1024 overflows, and max_backoff has long been reached.
-        full = min(self.backoff.total_seconds() * self.factor ** min(spent - 1, 200), self.max_backoff.total_seconds())
-        return timedelta(seconds=full * draw if self.jitter else full)
+        full = self._full(spent)
+        return full * draw if self.jitter else full
+
+    def _full(self, spent: int) -> timedelta:
+        try:
+            seconds = self.backoff.total_seconds() * float(self.factor) ** (spent - 1)
+        except OverflowError:
+            # 2.0**1024 is no float any more; unless there is no backoff at all, max_backoff was reached long ago.
+            return self.max_backoff if self.backoff else self.backoff
+        return self.max_backoff if seconds >= self.max_backoff.total_seconds() else timedelta(seconds=seconds)

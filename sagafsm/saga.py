@@ -104,6 +104,8 @@ class Saga:
             raise DefinitionError(f"{what} takes a version of 1 or more, not {version!r}")
         check_duration(deadline, f"deadline of {what}")
         self.version, self.input, self.deadline = version, input, deadline
+        if isinstance(unknown_on, type):
+            raise DefinitionError(f"{what} takes unknown_on= as Exception types in a tuple, not {unknown_on!r}")
         self._defaults = Defaults(
             resources=_checked_resources(resources, what),
             unknown_on=tuple(unknown_on),

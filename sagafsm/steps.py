@@ -125,6 +125,8 @@ class StepDraft:
         kept = None if old is None or old.compensation is None else attrs.evolve(old.compensation, kept=True)
         if kept is not None:
             _check_compensation(name, options, pivot)
+        if old is not None and old.probe is not None:
+            _check_probe(name, options)
         draft = cls(
             name=name,
             options=options,
@@ -176,8 +178,7 @@ class StepDraft:
         old = self.probe
         if old is not None and not old.kept and (old.origin is None or old.origin != origin(fn)):
             raise DefinitionError(f"step {self.name!r} has a probe already ({old.function.name!r})")
-        if not self.options.effect:
-            raise DefinitionError(f"step {self.name!r} has effect=False, so there is nothing for a probe to find out")
+        _check_probe(self.name, self.options)
         function = _bind(fn, self.name, "probe", earlier, defaults)
         return attrs.evolve(self, probe=Probe(function=function, origin=origin(fn)))
 
@@ -242,6 +243,11 @@ def _refuse_second_pivot(others: Mapping[str, StepDraft], name: str) -> None:
             raise DefinitionError(f"step {name!r} cannot be a pivot too: {other.name!r} is (a saga has at most one)")
         elif behind and other.compensation is not None:
             raise DefinitionError(f"step {name!r} cannot be the pivot: {other.name!r} behind it has a compensation")
+
+
+def _check_probe(name: str, options: Options) -> None:
+    if not options.effect:
+        raise DefinitionError(f"step {name!r} has effect=False, so there is nothing for a probe to find out")
 
 
 def _check_compensation(name: str, options: Options, pivot: str | None) -> None:

@@ -53,10 +53,15 @@ class Summary:
 
 @attrs.frozen(kw_only=True)
 class Changes:
-    """What a batch of events changes in a summary; `parking` False: `blocked` and `wake_at` stay as they were."""
+    """What a batch of events changes in a summary.
+
+    `state` None: it stays as it was. `parking` False: `blocked` and `wake_at` stay as they were. `adds_block`: an
+    instance that was blocked before stays so for its old reason, as the first one counts.
+    """
 
     state: str | None
     parking: bool
+    adds_block: bool
     blocked: BlockReason | None
     wake_at: datetime | None
 
@@ -69,14 +74,15 @@ class Changes:
 def changes(events: Sequence[Event]) -> Changes:
     """What `events` change in the summary of their instance; stores call it, so that no two of them differ."""
     state: str | None = None
-    parking, blocked, wake_at = False, None, None
+    blocked, wake_at = None, None
+    parking = unblocks = False
     for event in events:
         state = event.state or state
         if isinstance(event, InstanceBlocked):
             parking, blocked, wake_at = True, blocked or event.reason, None
         elif not isinstance(event, KEEPS_PARKED):
-            parking, blocked, wake_at = True, None, getattr(event, "wake_at", None)
-    return Changes(state=state, parking=parking, blocked=blocked, wake_at=wake_at)
+            parking, unblocks, blocked, wake_at = True, True, None, getattr(event, "wake_at", None)
+    return Changes(state=state, parking=parking, adds_block=parking and not unblocks, blocked=blocked, wake_at=wake_at)
 
 
 @attrs.frozen(kw_only=True)

@@ -12,39 +12,57 @@ from datetime import UTC, datetime, timedelta
 import attrs
 
 from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound, StoreError
-from sagafsm.events import BlockReason, Event, InstanceBlocked, InstanceCreated, Request
+from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
 from sagafsm.store import Owner, Stored, Summary, changes
 from sagafsm.values import replace
 from sagafsm_adapters.refusals import appended_since, check_creation, check_numbers, claim_lost, owned
 
 
-@attrs.define(eq=False)
-class _Entry:
-    """One instance: its history, claim and mailbox.
+@attrs.frozen(slots=False)
+class _Claim:
+    """Who drives an instance, or, without an owner, drove it last; `until` is the lease's end, in POSIX time."""
 
-    `folded` is the instance as of the last load: appending is the hot path, so the events since then are folded
-    when somebody looks. `known` holds the id of every request ever posted; `until` is the lease's end, in POSIX time.
-    """
-
-    history: list[Event]
-    state: str
     token: int
     owner: Owner | None = None
     until: float = 0.0
-    mail: list[Request] = attrs.Factory(list)
-    known: set[str] = attrs.Factory(set)
+
+
+@attrs.define(eq=False)
+class _Entry:
+    """One instance: its history, claim and requests.
+
+    Whatever changes it is one assignment or one call into C, so that Ctrl-C finds it before or after, never between:
+    what follows from the history (`state`, an end of the claim, absorbed mail) is settled from it afterwards, by
+    whoever looks next if need be. `folded` is the instance as of the last load: appending is the hot path.
+    """
+
+    history: list[Event]
+    claim: _Claim
+    requests: dict[str, Request] = attrs.Factory(dict)
+    state: str = "pending"
+    settled: int = 0
     folded: SagaInstance | None = None
+
+    def settle(self) -> None:
+        """Draw the conclusions from the last append; once more does no harm."""
+        events = self.history[self.settled :]
+        blocks = False
+        for event in events:
+            self.state = event.state or self.state
+            blocks = blocks or type(event) is InstanceBlocked
+        if self.state in AT_REST or (blocks and changes(events).releases):
+            self.claim = _Claim(self.claim.token)
 
     def instance(self) -> SagaInstance:
         done = 0 if self.folded is None else len(self.folded.history)
         if self.folded is None or done < len(self.history):
             self.folded = fold(self.folded, self.history[done:])
-        return self.folded if self.owner is None else replace(self.folded, owner=self.owner.name)
+        owner = self.claim.owner
+        return self.folded if owner is None else replace(self.folded, owner=owner.name)
 
     def summary(self) -> Summary:
-        created = self.history[0]
-        assert isinstance(created, InstanceCreated)  # noqa: S101 -- a history begins with it, mypy cannot know
+        created, claim = check_creation(self.history), self.claim
         parked = changes(self.history)
         return Summary(
             id=created.id,
@@ -56,31 +74,22 @@ class _Entry:
             updated_at=self.history[-1].at,
             blocked=parked.blocked,
             wake_at=parked.wake_at,
-            owner=self.owner,
-            token=self.token,
-            lease_until=None if self.owner is None else datetime.fromtimestamp(self.until, UTC),
-            mail=len(self.mail),
+            owner=claim.owner,
+            token=claim.token,
+            lease_until=None if claim.owner is None else datetime.fromtimestamp(claim.until, UTC),
+            mail=len(self.mail()),
         )
 
-    def add(self, events: Sequence[Event]) -> None:
-        """Carry the history on; an end or a block releases the instance."""
-        self.history += events
-        blocks = False
-        for event in events:
-            self.state = event.state or self.state
-            blocks = blocks or type(event) is InstanceBlocked
-        if self.state in AT_REST or (blocks and changes(events).releases):
-            self.owner = None
-
     def check_claim(self, instance_id: str, token: int) -> None:
-        if self.owner is None or self.token != token:
-            raise claim_lost(instance_id, self.owner and self.owner.name)
+        claim = self.claim
+        if claim.owner is None or claim.token != token:
+            raise claim_lost(instance_id, claim.owner)
 
-    def absorb(self, instance_id: str, events: Sequence[Event]) -> None:
-        absorbed = set(_request_ids(events))
-        if any(request.request_id not in absorbed for request in self.mail):
-            raise MailWaits(instance_id)
-        self.mail.clear()
+    def mail(self) -> tuple[Request, ...]:
+        if not self.requests:
+            return ()
+        absorbed = set(_request_ids(self.history))
+        return tuple(request for key, request in self.requests.items() if key not in absorbed)
 
 
 @attrs.define(eq=False)
@@ -105,29 +114,37 @@ class MemoryStore:
 
     def _entry(self, instance_id: str) -> _Entry:
         try:
-            return self._entries[instance_id]
+            entry = self._entries[instance_id]
         except KeyError:
             raise SagaNotFound(instance_id, self.url) from None
+        if entry.settled != len(entry.history):
+            self._settle(instance_id, entry)
+        return entry
+
+    def _settle(self, instance_id: str, entry: _Entry) -> None:
+        entry.settle()
+        if entry.state in AT_REST:
+            self._unfinished.pop(instance_id, None)
+        else:
+            # A completed instance can be sent back.
+            self._unfinished[instance_id] = entry
+        entry.settled = len(entry.history)
 
     def create(
         self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
     ) -> int:
         """See `Store.create`."""
         check_creation(events, instance_id)
-        until = 0.0 if lease is None else _from_now(lease)
-        with self._lock:
-            entry = self._store(instance_id, events, owner, until)
-            return entry.token
+        claim = _Claim(next(self._tokens), owner, _from_now(lease) if lease else 0.0)
+        return self._store(instance_id, events, claim)
 
-    def _store(self, instance_id: str, events: Sequence[Event], owner: Owner | None, until: float) -> _Entry:
-        if instance_id in self._entries:
-            raise InstanceExists(instance_id)
-        entry = _Entry([], "pending", next(self._tokens), owner, until)
-        entry.add(events)
-        if entry.state not in AT_REST:
-            self._unfinished[instance_id] = entry
-        self._entries[instance_id] = entry
-        return entry
+    def _store(self, instance_id: str, events: Sequence[Event], claim: _Claim) -> int:
+        with self._lock:
+            if instance_id in self._entries:
+                raise InstanceExists(instance_id)
+            entry = self._entries[instance_id] = _Entry(list(events), claim)
+            self._settle(instance_id, entry)
+        return claim.token
 
     def append(self, instance_id: str, events: Sequence[Event], *, expected_version: int, token: int) -> int:
         """See `Store.append`."""
@@ -135,18 +152,16 @@ class MemoryStore:
         with self._lock:
             entry = self._entry(instance_id)
             entry.check_claim(instance_id, token)
-            version = len(entry.history)
-            if version != expected_version:
-                raise appended_since(instance_id, version, expected_version)
-            if entry.mail:
-                entry.absorb(instance_id, events)
-            entry.add(events)
-            if entry.state in AT_REST:
-                self._unfinished.pop(instance_id, None)
-            else:
-                # A completed instance can be sent back.
-                self._unfinished[instance_id] = entry
-            return len(entry.history)
+            history = entry.history
+            if len(history) != expected_version:
+                raise appended_since(instance_id, len(history), expected_version)
+            if entry.requests:
+                absorbed = set(_request_ids(events))
+                if any(request.request_id not in absorbed for request in entry.mail()):
+                    raise MailWaits(instance_id)
+            history.extend(events)
+            self._settle(instance_id, entry)
+            return len(history)
 
     def load(self, instance_id: str) -> Stored:
         """See `Store.load`."""
@@ -183,7 +198,7 @@ class MemoryStore:
             )
             return tuple(itertools.islice(matching, limit))
 
-    def _rows(self, after: str | None, *, unfinished: bool) -> Iterable[Summary]:
+    def _rows(self, after: str | None, *, unfinished: bool) -> Iterator[Summary]:
         if unfinished:
             ids = sorted(self._unfinished)
         else:
@@ -191,46 +206,47 @@ class MemoryStore:
                 self._ordered = sorted(self._entries)
             ids = self._ordered
         for index in range(0 if after is None else bisect_right(ids, after), len(ids)):
-            yield self._entries[ids[index]].summary()
+            yield self._entry(ids[index]).summary()
 
     def claim(self, instance_id: str, *, owner: Owner, lease: timedelta, replacing: int | None = None) -> int:
         """See `Store.claim`."""
         with self._lock:
             entry = self._entry(instance_id)
-            if entry.owner is not None and entry.until > time.time() and entry.token != replacing:
-                raise owned(instance_id, entry.owner.name)
-            entry.token, entry.owner, entry.until = next(self._tokens), owner, _from_now(lease)
-            return entry.token
+            claim = entry.claim
+            if claim.owner is not None and claim.until > time.time() and claim.token != replacing:
+                raise owned(instance_id, claim.owner)
+            entry.claim = _Claim(next(self._tokens), owner, _from_now(lease))
+            return entry.claim.token
 
     def renew(self, instance_id: str, *, token: int, lease: timedelta) -> None:
         """See `Store.renew`."""
         with self._lock:
             entry = self._entry(instance_id)
             entry.check_claim(instance_id, token)
-            entry.until = _from_now(lease)
+            entry.claim = _Claim(token, entry.claim.owner, _from_now(lease))
 
     def release(self, instance_id: str, *, token: int) -> None:
         """See `Store.release`."""
         with self._lock:
             entry = self._entry(instance_id)
-            if entry.token == token:
-                entry.owner = None
+            if entry.claim.token == token:
+                entry.claim = _Claim(token)
 
     def post(self, instance_id: str, request: Request) -> None:
         """See `Store.post`."""
         with self._lock:
             entry = self._entry(instance_id)
-            if request.request_id in entry.known:
+            key = request.request_id
+            if key in entry.requests or key in _request_ids(entry.history):
                 return
             if entry.state in AT_REST:
                 raise IllegalTransition(instance_id, entry.state, "cancel", ())
-            entry.known.add(request.request_id)
-            entry.mail.append(request)
+            entry.requests[key] = request
 
     def mail(self, instance_id: str) -> tuple[Request, ...]:
         """See `Store.mail`."""
         with self._lock:
-            return tuple(self._entry(instance_id).mail)
+            return self._entry(instance_id).mail()
 
     def delete(self, instance_id: str) -> None:
         """See `Store.delete`."""
@@ -238,15 +254,12 @@ class MemoryStore:
             entry = self._entry(instance_id)
             if entry.state not in AT_REST:
                 raise IllegalTransition(instance_id, entry.state, "delete", ("abandon",))
-            del self._entries[instance_id]
             self._ordered = []
+            del self._entries[instance_id]
 
     def import_(self, events: Sequence[Event]) -> None:
         """See `Store.import_`."""
-        created = check_creation(events)
-        with self._lock:
-            entry = self._store(created.id, events, None, 0.0)
-            entry.known.update(_request_ids(events))
+        self._store(check_creation(events).id, events, _Claim(next(self._tokens)))
 
     def close(self) -> None:
         """Nothing to let go of: what is in memory stays as long as the store."""

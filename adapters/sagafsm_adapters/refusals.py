@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sagafsm.errors import StoreConflict, StoreError
 from sagafsm.events import Event, InstanceCreated
+from sagafsm.store import Owner
 
 
 def check_numbers(instance_id: str, events: Sequence[Event], *, after: int) -> None:
@@ -32,14 +33,14 @@ def check_creation(events: Sequence[Event], instance_id: str | None = None) -> I
     return created
 
 
-def owned(instance_id: str, owner: str) -> StoreConflict:
+def owned(instance_id: str, owner: Owner) -> StoreConflict:
     """The error that a claim meets when somebody owns the instance."""
-    return StoreConflict(f"instance {instance_id!r} is owned by {owner!r}")
+    return StoreConflict(f"instance {instance_id!r} is owned by {owner.name!r}")
 
 
-def claim_lost(instance_id: str, owner: str | None) -> StoreConflict:
+def claim_lost(instance_id: str, owner: Owner | None) -> StoreConflict:
     """The error that a driver meets whose claim is over."""
-    holder = "nobody" if owner is None else repr(owner)
+    holder = "nobody" if owner is None else repr(owner.name)
     return StoreConflict(f"instance {instance_id!r} is owned by {holder} now: this claim is over")
 
 

@@ -25,7 +25,11 @@ def styled(state: str, *, blocked: bool = False) -> Text:
 
 def print_summaries(console: Console, found: Iterable[Summary]) -> None:
     """One row an instance."""
-    table = Table("instance", "saga", "state", "blocked", "owner", "updated", box=None, pad_edge=False)
+    table = Table("instance", "saga", "state", "blocked", "owner", "updated (UTC)", box=None, pad_edge=False)
+    for column in table.columns[:4]:
+        # A state that is cut or broken in two is of no use in the next command.
+        column.no_wrap = True
+        column.overflow = "fold"
     for one in found:
         table.add_row(
             Text(one.id),
@@ -33,7 +37,7 @@ def print_summaries(console: Console, found: Iterable[Summary]) -> None:
             styled(one.state, blocked=one.blocked is not None),
             one.blocked or "",
             Text(one.owner.name if one.owner else ""),
-            one.updated_at.isoformat(sep=" ", timespec="seconds"),
+            one.updated_at.strftime("%Y-%m-%d %H:%M:%S"),
         )
     if table.row_count:
         console.print(table)
@@ -96,6 +100,7 @@ def print_instance(console: Console, instance: SagaInstance) -> None:
 
 
 def _facts(instance: SagaInstance) -> Iterator[tuple[str, str]]:
+    yield "created", instance.created_at.isoformat(sep=" ", timespec="milliseconds")
     yield "input", json.dumps(instance.input, ensure_ascii=False)
     if instance.cause is not None:
         yield "cause", str(instance.cause)
@@ -125,11 +130,11 @@ def _steps(instance: SagaInstance) -> Table:
 
 
 def _history(instance: SagaInstance) -> Table:
-    table = Table("#", "at", "event", "leads to", "because", box=None, pad_edge=False)
+    table = Table("#", "after", "event", "leads to", "because", box=None, pad_edge=False)
     for event in instance.history:
         table.add_row(
             str(event.number),
-            event.at.isoformat(sep=" ", timespec="milliseconds"),
+            f"{(event.at - instance.created_at).total_seconds():.3f} s",
             str(event),
             styled(event.state) if event.state else "",
             Text(_because(event)),

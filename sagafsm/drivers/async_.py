@@ -39,6 +39,7 @@ class AsyncPerformer:
     clock: Clock
     _resources: Resources = attrs.field(factory=Resources, init=False)
     _writer: ThreadPoolExecutor = attrs.field(init=False)
+    _closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sagafsm-store")
@@ -61,8 +62,9 @@ class AsyncPerformer:
     async def close(self, close_store: Callable[[], None] | None) -> None:
         """Leave the resources, close the store, if told how, on the thread that used it, and end that thread."""
         await self._resources.leave()
-        if close_store is not None:
+        if close_store is not None and not self._closed:
             await self._on_writer(close_store)
+        self._closed = True
         self._writer.shutdown()
 
     async def _on_writer(self, call: Callable[[], Any]) -> Any:
@@ -96,7 +98,7 @@ class AsyncPerformer:
         if call.function.is_async:
             return await function()
         # Its thread cannot be cancelled; what it still does is in doubt when the instance is resumed.
-        value = await asyncio.wrap_future(WorkerCall(function).future)
+        value = await asyncio.wrap_future(WorkerCall(function).start().future)
         return await value if inspect.isawaitable(value) else value
 
     async def _call_for(self, call: UserCall, timeout: timedelta) -> Reply:

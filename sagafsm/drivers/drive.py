@@ -20,7 +20,7 @@ from sagafsm.definition import Definition
 from sagafsm.drivers.effects import AwaitLate, Late, Refusal, Reply, Silence, Sleep, Steps, UserCall
 from sagafsm.drivers.journal import Journal, Listener
 from sagafsm.drivers.reading import Reading, called
-from sagafsm.errors import MailWaits, PayloadError
+from sagafsm.errors import MailWaits, PayloadError, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.outcome import Moment, Outcome, observe
 
@@ -103,6 +103,22 @@ class Drive:
         False. Without `follow` only the outcome is recorded. When mail comes in, all is decided again with it.
         """
         observation = None if outcome is None else self._observation(*outcome)
+        try:
+            return (yield from self._commit(observation, opening=opening, mail=mail, follow=follow, start=start))
+        except StoreError as error:
+            # Whichever call of the store failed: what the user's function answered is told, as nothing else holds it.
+            error.outcome = None if outcome is None else outcome[1]
+            raise
+
+    def _commit(
+        self,
+        observation: Observation | None,
+        *,
+        opening: Opening | None,
+        mail: Sequence[e.Event],
+        follow: bool,
+        start: bool,
+    ) -> Steps[Next]:
         late = self._late_results()
         while True:
             batch = Batch(self.definition, self.journal.instance, self.settings.clock.now())
@@ -115,7 +131,7 @@ class Drive:
                 batch.record((observation(batch.instance),))
             todo = self._proceed(batch, start) if follow else Next(command=Park(), ready=False)
             try:
-                yield from self.journal.append(batch, outcome=None if outcome is None else outcome[1])
+                yield from self.journal.append(batch)
             except MailWaits:
                 mail = yield from self.journal.mail()
                 continue

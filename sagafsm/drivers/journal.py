@@ -34,7 +34,7 @@ class Journal:
         mail: tuple[e.Request, ...] = yield StoreCall(functools.partial(self.lease.store.mail, self.instance.id))
         return mail
 
-    def append(self, batch: Batch, *, outcome: object) -> Steps[None]:
+    def append(self, batch: Batch) -> Steps[None]:
         """Make a batch durable, then tell the listener.
 
         A failed or ambiguous append is looked up: when it took place all is well, when it did not it is repeated.
@@ -42,16 +42,16 @@ class Journal:
         Raises:
             MailWaits: nothing was written, and there is mail to decide with.
             StoreConflict: the instance has another owner.
-            StoreError: the store failed for good; `outcome` is what could not be recorded.
+            StoreError: the store failed for good.
         """
         self.lease.check()
         if batch.events:
-            yield from self._append(batch, outcome)
+            yield from self._append(batch)
             self.instance = batch.instance
             self.lease.released = changes(batch.events).releases
             tell(self.listener, zip(batch.instances, batch.events, strict=True))
 
-    def _append(self, batch: Batch, outcome: object) -> Steps[None]:
+    def _append(self, batch: Batch) -> Steps[None]:
         if self.lease.token is None:
             raise StoreConflict(f"instance {self.instance.id!r} is not claimed")
         append = functools.partial(
@@ -67,7 +67,6 @@ class Journal:
             except (MailWaits, StoreConflict):
                 raise
             except StoreError as error:
-                error.outcome = outcome
                 if not (yield from self._is_written(batch, error)):
                     if tries_left:
                         continue

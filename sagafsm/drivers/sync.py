@@ -27,7 +27,7 @@ from sagafsm.drivers.effects import (
     UserCall,
 )
 from sagafsm.drivers.resources import Resources, is_factory
-from sagafsm.drivers.workers import LateCall, LoopThread, WorkerCall, cancel, cancel_and_wait, reply_of
+from sagafsm.drivers.workers import LateCall, LoopThread, WorkerCall, reply_of
 
 T = TypeVar("T")
 
@@ -99,6 +99,7 @@ class SyncPerformer:
             return self._task_for(call, timeout)
         worker = WorkerCall(functools.partial(self._value, call))
         try:
+            worker.start()
             worker.future.exception(timeout.total_seconds())
         except TimeoutError:
             pass
@@ -108,14 +109,15 @@ class SyncPerformer:
         return reply_of(worker.future) or Silence(LateCall(worker.future))
 
     def _task_for(self, call: UserCall, timeout: timedelta) -> Reply:
-        future = self.loop.submit(call.function.call(*call.positional, **call.named))
+        future = Future[Any]()
         try:
+            self.loop.submit(call.function.call(*call.positional, **call.named), future)
             future.exception(timeout.total_seconds())
         except TimeoutError:
-            cancel(future)
+            self.loop.cancel(future)
             return Silence(LateCall(future))
         except BaseException:
-            cancel_and_wait(future)
+            self.loop.cancel(future, wait=True)
             raise
         return reply_of(future) or Silence(LateCall(future))
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -58,12 +58,15 @@ class WorkerCall:
 
     call: Callable[[], Any]
     future: Future[Any] = attrs.field(factory=Future, init=False)
-    _thread: threading.Thread = attrs.field(init=False)
+    _thread: threading.Thread | None = attrs.field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
+    def start(self) -> Self:
+        """Begin the call. Its future cannot be cancelled: a thread does not stop for that."""
+        self.future.set_running_or_notify_cancel()
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="sagafsm-call", daemon=True)
         self._thread.start()
+        return self
 
     def _run(self) -> None:
         try:
@@ -75,10 +78,11 @@ class WorkerCall:
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the call, as Ctrl-C would on the main thread, and let it tidy up."""
-        if self._thread.ident is not None and self._thread.is_alive():
+        thread = self._thread
+        if thread is not None and thread.ident is not None and thread.is_alive():
             interrupt = ctypes.py_object(KeyboardInterrupt)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), interrupt)
-            self._thread.join(TIDY_UP.total_seconds())
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), interrupt)
+            thread.join(TIDY_UP.total_seconds())
 
 
 @attrs.define(eq=False)
@@ -87,14 +91,19 @@ class LoopThread:
 
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
+    _nested: LoopThread | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
-    def submit(self, awaitable: Awaitable[Any]) -> Future[Any]:
-        """Begin the awaitable as a task, in a copy of the caller's context; cancelling the future cancels the task."""
-        loop = self._running_loop()
-        context, future = contextvars.copy_context(), Future[Any]()
-        loop.call_soon_threadsafe(_begin, loop, awaitable, context, future)
-        return future
+    def submit(self, awaitable: Awaitable[Any], future: Future[Any]) -> None:
+        """Begin the awaitable as a task, in a copy of the caller's context; `future` tells what came of it.
+
+        From the loop's own thread it goes to another loop: this one is busy until the call that asks has ended.
+        """
+        if threading.current_thread() is self._thread:
+            self._nested = self._nested or LoopThread()
+            self._nested.submit(awaitable, future)
+            return
+        self._running_loop().call_soon_threadsafe(_begin, awaitable, contextvars.copy_context(), future)
 
     def wait(self, awaitable: Awaitable[Any]) -> Any:
         """The awaitable's result; an interrupt of this thread cancels it first.
@@ -102,21 +111,27 @@ class LoopThread:
         Raises:
             asyncio.CancelledError: the awaitable was cancelled from inside.
         """
-        if threading.current_thread() is self._thread:
-            # A sync call from an async action: its own loop is busy waiting for it, so it gets another.
-            nested = LoopThread()
-            try:
-                return nested.wait(awaitable)
-            finally:
-                nested.close()
-        future = self.submit(awaitable)
+        future = Future[Any]()
         try:
+            self.submit(awaitable, future)
             return future.result()
         except CancelledError:
             raise asyncio.CancelledError from None
         except BaseException:
-            cancel_and_wait(future)
+            self.cancel(future, wait=True)
             raise
+
+    def cancel(self, future: Future[Any], *, wait: bool = False) -> None:
+        """Ask the task behind the future of a `submit` to end, and with `wait` let it tidy up."""
+        if threading.current_thread() is self._thread and self._nested is not None:
+            self._nested.cancel(future, wait=wait)
+            return
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
+        # By way of the loop, so that a task which is only about to begin is cancelled too.
+        self._running_loop().call_soon_threadsafe(_cancel, future)
+        if wait:
+            ended.wait(TIDY_UP.total_seconds())
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -130,33 +145,27 @@ class LoopThread:
         """Cancel what still runs, end the loop and its thread; idempotent."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+            nested, self._nested = self._nested, None
+        if nested is not None:
+            nested.close()
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
 
-def cancel_and_wait(future: Future[Any]) -> None:
-    """Cancel a task by its future, and let it tidy up."""
-    ended = threading.Event()
-    if not future.done():
-        future.add_done_callback(lambda _: ended.set())
-        cancel(future)
-        ended.wait(TIDY_UP.total_seconds())
-
-
-def cancel(future: Future[Any]) -> None:
-    """Ask the task behind a future of `LoopThread.submit` to end; its future tells when it has."""
-    task: asyncio.Task[Any] | None = getattr(future, "task", None)
-    if task is not None:
-        task.get_loop().call_soon_threadsafe(task.cancel)
-
-
-def _begin(
-    loop: asyncio.AbstractEventLoop, awaitable: Awaitable[Any], context: contextvars.Context, future: Future[Any]
-) -> None:
-    task = loop.create_task(as_coroutine(awaitable), context=context)
-    future.task = task  # type: ignore[attr-defined]  # the way back, for `cancel`
+def _begin(awaitable: Awaitable[Any], context: contextvars.Context, future: Future[Any]) -> None:
+    task = asyncio.get_running_loop().create_task(as_coroutine(awaitable), context=context)
+    future.task = task  # type: ignore[attr-defined]  # the way back, for `_cancel`
     task.add_done_callback(lambda _: _pass_on(task, future))
+
+
+def _cancel(future: Future[Any]) -> None:
+    task: asyncio.Task[Any] | None = getattr(future, "task", None)
+    if task is None:
+        # Interrupted before it was submitted.
+        future.cancel()
+    else:
+        task.cancel()
 
 
 def _pass_on(task: asyncio.Task[Any], future: Future[Any]) -> None:

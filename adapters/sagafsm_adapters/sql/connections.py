@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from sagafsm.errors import StoreError
-from sagafsm_adapters.sql import sqlite
+from sagafsm_adapters.sql.sqlite import Sqlite
 
 
 class Held:
     """A connection that is closed when its thread ends, and is never used in another process than its own."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.process = sqlite.own_process()
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.cursor = raw.cursor()
+        self.process = os.getpid()
 
     def close(self) -> None:
         """Close it, unless a fork left it to us: then it is its parent's."""
-        if self.process == sqlite.own_process():
-            self.connection.close()
+        if self.process == os.getpid():
+            self.raw.close()
+        else:
+            # SQLite's connections may not even be closed in a child (https://www.sqlite.org/howtocorrupt.html, 2.6).
+            # A reference that nobody gives back keeps Python from doing so.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.raw))
 
     def __del__(self) -> None:
         self.close()
@@ -34,59 +38,95 @@ class Held:
 
 @attrs.define(eq=False)
 class Connections:
-    """The connections of one store."""
+    """The connections of one store. It has no lock, so that a fork cannot leave one locked."""
 
-    engine: Engine
-    settings: sqlite.Settings
+    database: Sqlite
     _local: threading.local = attrs.field(factory=threading.local, init=False)
-    _held: weakref.WeakSet[Held] = attrs.field(factory=weakref.WeakSet, init=False)
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    # The threads hold their connections; a `dict` is changed and listed in one step each.
+    _held: dict[int, weakref.ref[Held]] = attrs.field(factory=dict, init=False)
     _closed: bool = attrs.field(default=False, init=False)
 
-    def connection(self) -> Connection:
-        """This thread's connection."""
+    def held(self) -> Held:
+        """This thread's connection.
+
+        Raises:
+            StoreError: the store is closed, or cannot be opened any more.
+        """
         held: Held | None = getattr(self._local, "held", None)
-        if held is None or held.process != sqlite.own_process():
+        if held is None or held.process != os.getpid():
             held = self._open()
-        elif self._closed:
+        if self._closed:
+            held.close()
             raise self._is_closed()
-        return held.connection
+        return held
 
     def _open(self) -> Held:
-        with self._lock:
-            if self._closed:
-                raise self._is_closed()
-            held = Held(sqlite.connect(self.engine, self.settings))
-            self._local.held = held
-            self._held.add(held)
-            return held
+        if self._closed:
+            raise self._is_closed()
+        held = self._local.held = Held(self.database.connect())
+        key = id(held)
+        self._held[key] = weakref.ref(held, lambda _: self._held.pop(key, None))
+        return held
 
     def _is_closed(self) -> StoreError:
-        return StoreError(f"store {self.settings.shown!r} is closed (open it again)")
+        return StoreError(f"store {self.database.shown!r} is closed (open it again)")
 
-    @contextmanager
-    def transaction(self, begin: str) -> Iterator[Connection]:
-        """All that is done in the block is one transaction: committed at its end, rolled back when it raises."""
-        connection = self.connection()
-        try:
-            raw: Any = connection.connection.dbapi_connection
-            if raw.in_transaction:
-                # An interrupt came between the begin of a transaction and its end, and kept it from being rolled back.
-                raw.rollback()
-            connection.exec_driver_sql(begin)
-            try:
-                yield connection
-                connection.exec_driver_sql("COMMIT")
-            except BaseException:
-                raw.rollback()
-                raise
-        except DBAPIError as error:
-            raise sqlite.translated(error, self.settings) from error
+    def reading(self) -> Transaction:
+        """A transaction that sees one moment, and writes nothing."""
+        return Transaction(self, self.held(), self.database.begin_read)
+
+    def writing(self) -> Transaction:
+        """A transaction that nobody else writes beside."""
+        return Transaction(self, self.held(), self.database.begin_write)
+
+    def translated(self, error: BaseException) -> StoreError:
+        """What an error of the driver means for a person."""
+        return self._is_closed() if self._closed else self.database.translated(error)
 
     def close(self) -> None:
         """Close every connection, of every thread; idempotent."""
-        with self._lock:
-            self._closed = True
-            for held in tuple(self._held):
+        self._closed = True
+        for reference in tuple(self._held.values()):
+            held = reference()
+            if held is not None:
                 held.close()
-            self.engine.dispose()
+
+
+class Transaction:
+    """A block of which all is committed at its end, or nothing when it raises; it gives the cursor to work with.
+
+    A class, not a generator: this is entered at every commit.
+    """
+
+    __slots__ = ("_begin", "_connections", "_held")
+
+    def __init__(self, connections: Connections, held: Held, begin: str) -> None:
+        self._connections, self._held, self._begin = connections, held, begin
+
+    def __enter__(self) -> Any:
+        held = self._held
+        try:
+            if held.raw.in_transaction:
+                # Ctrl-C came between the end of a transaction's block and its rollback.
+                held.raw.rollback()
+            return held.cursor.execute(self._begin)
+        except self._connections.database.failures as error:
+            raise self._connections.translated(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        failures = self._connections.database.failures
+        try:
+            try:
+                if error is None:
+                    self._held.cursor.execute("COMMIT")
+            finally:
+                if self._held.raw.in_transaction:
+                    self._held.raw.rollback()
+        except failures as failure:
+            # A rollback fails where the block has failed already: that says what went wrong first.
+            first = error if isinstance(error, failures) else failure
+            raise self._connections.translated(first) from first
+        if isinstance(error, failures):
+            raise self._connections.translated(error) from error

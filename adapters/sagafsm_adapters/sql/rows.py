@@ -1,28 +1,56 @@
-"""Between rows and values: summaries, events, and the checks that find damage."""
+"""Between rows and values: summaries, events, requests, and the checks that find damage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sagafsm.codec import checksum, decode_event, encode_event
 from sagafsm.errors import SagaError, StoreError
-from sagafsm.events import Event
-from sagafsm.instance import SagaInstance, fold
-from sagafsm.store import Owner, Summary
-from sagafsm_adapters.sql.tables import INSTANCES, as_moment, as_text, as_text_or_none
+from sagafsm.events import Event, InstanceCreated, Request
+from sagafsm.instance import AT_REST, SagaInstance, fold
+from sagafsm.store import Owner, Summary, changes
+from sagafsm_adapters.sql.tables import INSTANCES, as_moment, as_moment_or_none, as_text, as_text_or_none
 
 COLUMNS = tuple(column.name for column in INSTANCES.c)
+Row = Mapping[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def event_rows(instance_id: str, events: Sequence[Event]) -> list[tuple[str, int, str, int]]:
+def named(row: Sequence[Any]) -> dict[str, Any]:
+    """An instance's row by column."""
+    return dict(zip(COLUMNS, row, strict=True))
+
+
+def body_of(event: Event) -> str:
+    """The event's body as text that every database takes."""
+    body = encode_event(event)
+    if not body.isascii() and _SURROGATE.search(body):
+        # In an error's message: no UTF-8 has it, but JSON can say it (a string is the only place it can be in).
+        body = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", body)
+    return body
+
+
+def event_rows(instance_id: str, events: Sequence[Event]) -> list[dict[str, Any]]:
     """The rows of these events."""
-    bodies = [(event.number, encode_event(event)) for event in events]
-    return [(instance_id, number, body, checksum(instance_id, number, body)) for number, body in bodies]
+    rows = []
+    for event in events:
+        number, body = event.number, body_of(event)
+        check = checksum(instance_id, number, body)
+        rows.append({"instance_id": instance_id, "number": number, "body": body, "checksum": check})
+    return rows
 
 
-def read_events(instance_id: str, rows: Iterable[Any], shown: str) -> tuple[Event, ...]:
-    """The events in these rows.
+def _is_as_written(instance_id: str, number: Any, body: Any, check: Any) -> bool:
+    if not isinstance(body, str) or _SURROGATE.search(body):
+        return False
+    return bool(check == checksum(instance_id, number, body))
+
+
+def read_events(instance_id: str, rows: Iterable[Sequence[Any]], version: int, shown: str) -> tuple[Event, ...]:
+    """The events in these rows, of which there must be `version`.
 
     Raises:
         StoreError: one is missing, or is not as it was written; the message names it.
@@ -30,14 +58,33 @@ def read_events(instance_id: str, rows: Iterable[Any], shown: str) -> tuple[Even
     events: list[Event] = []
     for expected, (number, body, check) in enumerate(rows, start=1):
         if number != expected:
-            raise damaged(instance_id, shown, f"event {expected} is missing")
-        if not isinstance(body, str) or check != checksum(instance_id, number, body):
+            what = f"event {number!r} is there twice" if number == expected - 1 else f"event {expected} is missing"
+            raise damaged(instance_id, shown, what)
+        if not _is_as_written(instance_id, number, body, check):
             raise damaged(instance_id, shown, f"event {number} is not as it was written")
         try:
             events.append(decode_event(body, number=number))
         except SagaError as error:
             raise StoreError(f"instance {instance_id!r} in store {shown!r}: {error}") from error
+    if len(events) != version:
+        raise damaged(instance_id, shown, f"its row says {version!r} events, its history has {len(events)}")
     return tuple(events)
+
+
+def read_mail(instance_id: str, rows: Iterable[Sequence[Any]], shown: str) -> tuple[Request, ...]:
+    """The requests in these rows.
+
+    Raises:
+        StoreError: one is not as it was written.
+    """
+    requests: list[Request] = []
+    for position, body, check in rows:
+        if not _is_as_written(instance_id, position, body, check):
+            raise damaged(instance_id, shown, f"request {position!r} in its mailbox is not as it was written")
+        request = decode_event(body, number=0)
+        if isinstance(request, Request):
+            requests.append(request)
+    return tuple(requests)
 
 
 def damaged(instance_id: str, shown: str, what: str) -> StoreError:
@@ -47,61 +94,78 @@ def damaged(instance_id: str, shown: str, what: str) -> StoreError:
     )
 
 
-def folded(instance_id: str, row: Any, events: tuple[Event, ...], shown: str) -> SagaInstance:
+def folded(instance_id: str, row: Row, events: Sequence[Event], shown: str) -> SagaInstance:
     """The instance, checked against its row.
 
     Raises:
         StoreError: row and history disagree.
     """
-    if len(events) != row.version:
-        raise damaged(instance_id, shown, f"its row says {row.version} events, its history has {len(events)}")
     try:
         instance = fold(None, events)
     except (SagaError, KeyError) as error:
         raise damaged(instance_id, shown, str(error)) from error
-    if instance.id != instance_id or instance.state != row.state:
-        raise damaged(instance_id, shown, f"its row says {row.state!r}, its history {instance.state!r}")
+    told = history_row(instance_id, events)
+    for column, expected in told.items():
+        if row[column] != expected:
+            what = f"its row says {column} {row[column]!r}, its history {expected!r}"
+            raise damaged(instance_id, shown, what)
     return instance
 
 
-def summary_of(row: Any) -> Summary:
-    """The summary in a row."""
-    created, updated = as_moment(row.created_at), as_moment(row.updated_at)
-    if created is None or updated is None:
-        raise StoreError(f"instance {row.id!r} has no time of creation or change")
-    return Summary(
-        id=row.id,
-        saga=row.saga,
-        saga_version=row.saga_version,
-        state=row.state,
-        version=row.version,
-        created_at=created,
-        updated_at=updated,
-        blocked=row.blocked,
-        wake_at=as_moment(row.wake_at),
-        owner=None if row.owner is None else Owner(name=row.owner, process=row.process or ""),
-        token=row.token,
-        lease_until=as_moment(row.lease_until),
-        mail=row.mail,
-    )
+def summary_of(row: Row, shown: str) -> Summary:
+    """The summary in a row.
+
+    Raises:
+        StoreError: a moment in it is none.
+    """
+    try:
+        return Summary(
+            id=row["id"],
+            saga=row["saga"],
+            saga_version=row["saga_version"],
+            state=row["state"],
+            version=row["version"],
+            created_at=as_moment(row["created_at"]),
+            updated_at=as_moment(row["updated_at"]),
+            blocked=row["blocked"],
+            wake_at=as_moment_or_none(row["wake_at"]),
+            owner=owner_of(row),
+            token=row["token"],
+            lease_until=as_moment_or_none(row["lease_until"]),
+            mail=row["mail"],
+        )
+    except (ValueError, TypeError) as error:
+        raise damaged(row["id"], shown, f"its row has a moment that is none: {error}") from error
 
 
-def instance_row(instance: SagaInstance, *, token: int, owner: Owner | None, lease_until: str | None) -> dict[str, Any]:
-    """The row of a new instance."""
+def owner_of(row: Row) -> Owner | None:
+    """Who owns the instance."""
+    return None if row["owner"] is None else Owner(name=row["owner"], process=row["process"] or "")
+
+
+def history_row(instance_id: str, events: Sequence[Event]) -> dict[str, Any]:
+    """What a history says about its instance's row."""
+    created, changed = events[0], changes(events)
+    if not isinstance(created, InstanceCreated):
+        raise StoreError(f"a history begins with InstanceCreated, not with {created}")
+    state = changed.state or "pending"
     return {
-        "id": instance.id,
-        "saga": instance.saga,
-        "saga_version": instance.version,
-        "state": instance.state,
-        "unfinished": int(not instance.is_at_rest),
-        "version": len(instance.history),
-        "created_at": as_text(instance.created_at),
-        "updated_at": as_text(instance.updated_at),
-        "blocked": instance.blocked[0].reason if instance.blocked else None,
-        "wake_at": as_text_or_none(instance.wake_at),
-        "owner": None if owner is None else owner.name,
-        "process": None if owner is None else owner.process,
-        "token": token,
-        "lease_until": lease_until,
-        "mail": 0,
+        "id": instance_id,
+        "saga": created.saga,
+        "saga_version": created.version,
+        "state": state,
+        "unfinished": int(state not in AT_REST),
+        "version": len(events),
+        "created_at": as_text(created.at),
+        "updated_at": as_text(events[-1].at),
+        "blocked": changed.blocked,
+        "wake_at": as_text_or_none(changed.wake_at),
     }
+
+
+def claim_row(token: int, owner: Owner | None, until: datetime | None) -> dict[str, Any]:
+    """The rest of the row of a new instance."""
+    row: dict[str, Any] = {"owner": None, "process": None, "token": token, "lease_until": None, "mail": 0}
+    if owner is not None and until is not None:
+        row |= {"owner": owner.name, "process": owner.process, "lease_until": as_text(until)}
+    return row

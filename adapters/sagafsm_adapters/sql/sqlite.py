@@ -2,72 +2,180 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import URL, Dialect, make_url
+from sqlalchemy.exc import ArgumentError
 
 from sagafsm.errors import StoreError, listed
 
-BEGIN_WRITE = "BEGIN IMMEDIATE"
-BEGIN_READ = "BEGIN"
 SYNCHRONOUS = {"OFF": 0, "NORMAL": 1, "FULL": 2, "EXTRA": 3}
 # These go to SQLite as they are (https://www.sqlite.org/uri.html, section 3.3).
-PASSED_ON = frozenset({"uri", "mode", "cache", "immutable", "nolock", "psow", "vfs"})
+PASSED_ON = frozenset({"mode", "cache", "immutable", "nolock", "psow", "vfs"})
+OPTIONS = ("synchronous", "timeout", "uri", *sorted(PASSED_ON))
 DEFAULT_TIMEOUT = 5.0
+# A flipped bit can make text that is no UTF-8. It must get as far as the checksum, which tells whose it is.
+_text = functools.partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
-    """What a store URL says. `timeout` is how long to wait for another process's lock, in seconds."""
+class Sqlite:
+    """A database file and how to use it. `timeout` is how long to wait for another's lock, in seconds."""
 
     url: URL
     shown: str
     synchronous: str
     timeout: float
+    # Parameters by name: the same statements then serve every driver that has them.
+    dialect: Dialect = attrs.field(factory=lambda: SQLiteDialect_pysqlite(paramstyle="named"), init=False)
+    begin_read: str = "BEGIN"
+    # Without it a transaction that reads first can fail for good when another one has written meanwhile.
+    begin_write: str = "BEGIN IMMEDIATE"
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+    is_taken: type[Exception] = sqlite3.IntegrityError
 
-    @property
-    def path(self) -> Path | None:
-        """The file; None where the URL is one of SQLite's own."""
-        database = self.url.database or ""
-        return None if database.startswith("file:") else Path(database)
+    @classmethod
+    def from_url(cls, text: str) -> Self:
+        """What a URL such as "sqlite:///orders.db?synchronous=NORMAL&timeout=10" says.
+
+        Raises:
+            StoreError: it names no file, or has an option that does not exist.
+        """
+        url = _parsed(text)
+        # As it was written, where that gives nothing away.
+        shown = text if url.password is None else url.render_as_string(hide_password=True)
+        query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
+        _check_options(query, shown)
+        synchronous = query.pop("synchronous", "FULL").upper()
+        if synchronous not in SYNCHRONOUS:
+            raise StoreError(f"store URL {shown!r} takes synchronous={listed(SYNCHRONOUS)}, not {synchronous!r}")
+        timeout = _timeout(query.pop("timeout", None), shown)
+        database = url.database or ""
+        if url.host or url.username or url.drivername not in ("sqlite", "sqlite+pysqlite"):
+            raise StoreError(f"store URL {shown!r} is none of SQLite's (write it as 'sqlite:///orders.db')")
+        if database in ("", ":memory:", "file::memory:") or query.get("mode") == "memory":
+            raise StoreError(f"store URL {shown!r} names no file, so nothing would survive (use 'memory://' for that)")
+        prefix, path = ("file:", database[5:]) if database.startswith("file:") else ("", database)
+        # Absolute from now on: connections are opened later, too, and the process may have gone elsewhere.
+        absolute = url.set(database=f"{prefix}{Path(path).absolute()}", query=query)
+        _check_place(Path(path), shown)
+        return cls(url=absolute, shown=shown, synchronous=synchronous, timeout=timeout)
+
+    def connect(self) -> sqlite3.Connection:
+        """An open connection of the driver, with `synchronous` set and read back.
+
+        Raises:
+            StoreError: the file cannot be opened, or is no SQLite database.
+        """
+        names, options = self.dialect.create_connect_args(self.url)
+        try:
+            connection = sqlite3.connect(
+                names[0],
+                timeout=self.timeout,
+                # A connection is used by one thread, and closed by whoever closes the store.
+                check_same_thread=False,
+                isolation_level=None,
+                uri=bool(options.get("uri", False)),
+            )
+            try:
+                connection.text_factory = _text
+                self._set_synchronous(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except self.failures as error:
+            raise self.translated(error) from error
+        return connection
+
+    def _set_synchronous(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA synchronous={self.synchronous}")
+        (found,) = connection.execute("PRAGMA synchronous").fetchone()
+        if found != SYNCHRONOUS[self.synchronous]:
+            raise StoreError(f"store {self.shown!r} does not take synchronous={self.synchronous}: it says {found!r}")
+
+    def has_table(self, cursor: Any, name: str) -> bool:
+        """Whether the database has that table."""
+        found = cursor.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
+        return found is not None
+
+    def prepare(self, connection: sqlite3.Connection) -> None:
+        """Switch the file to the write-ahead log, where it stays.
+
+        Raises:
+            StoreError: it does not take it.
+        """
+        give_up = time.monotonic() + self.timeout
+        try:
+            while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                self._switch(connection, give_up)
+        except self.failures as error:
+            raise self.translated(error) from error
+
+    def _switch(self, connection: sqlite3.Connection, give_up: float) -> None:
+        try:
+            if connection.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",):
+                return
+        except sqlite3.OperationalError as error:
+            # Another process that opens the new file at this moment has it locked, and SQLite does not wait for that.
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        else:
+            raise StoreError(f"store {self.shown!r} cannot keep a write-ahead log there (is it a network drive?)")
+        time.sleep(0.01)
+
+    def translated(self, error: BaseException) -> StoreError:
+        """What an error means for a person, by its primary result code (https://www.sqlite.org/rescode.html)."""
+        told: Mapping[int, str] = {
+            sqlite3.SQLITE_BUSY: f"is locked: another process has held it for longer than timeout={self.timeout:g} s "
+            f"(let it finish, or allow more in the URL)",
+            sqlite3.SQLITE_FULL: "is on a full disk; nothing was written (make room, then resume)",
+            sqlite3.SQLITE_READONLY: "is read-only; nothing was written "
+            "(check the permissions of the file and its folder)",
+            sqlite3.SQLITE_NOTADB: "is not an SQLite database (name another file; this one was not touched)",
+            sqlite3.SQLITE_CORRUPT: "is damaged: the database disk image is malformed (restore a backup)",
+            sqlite3.SQLITE_CANTOPEN: "cannot be opened (check the permissions of the file and its folder)",
+            sqlite3.SQLITE_IOERR: f"cannot be read or written: {error}, {getattr(error, 'sqlite_errorname', None)} "
+            f"(check the disk, then resume)",
+        }
+        return StoreError(f"store {self.shown!r} {told.get(_code(error), f'failed: {error}')}")
 
 
-def parse(text: str) -> Settings:
-    """The settings in a URL such as "sqlite:///orders.db?synchronous=NORMAL&timeout=10".
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
-    Raises:
-        StoreError: it names no file, or has an option that does not exist.
-    """
+
+def _parsed(text: str) -> URL:
     try:
-        url = make_url(text)
-    except ArgumentError as error:
-        raise StoreError(f"store URL {text!r} cannot be read (write it as 'sqlite:///orders.db')") from error
-    shown = url.render_as_string(hide_password=True)
-    if url.database in (None, "", ":memory:"):
-        raise StoreError(f"store URL {shown!r} names no file, so nothing would survive (use 'memory://' for that)")
-    query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
-    unknown = [key for key in query if key not in PASSED_ON | {"synchronous", "timeout"}]
+        return make_url(text)
+    except (ArgumentError, ValueError) as error:
+        # Not the text itself: a URL that cannot be parsed may well have a password somewhere.
+        raise StoreError("store URL cannot be read (write it as 'sqlite:///orders.db')") from error
+
+
+def _check_options(query: Mapping[str, str], shown: str) -> None:
+    unknown = [key for key in query if key not in OPTIONS]
     if unknown:
-        known = listed(sorted(PASSED_ON | {"synchronous", "timeout"}))
-        raise StoreError(f"store URL {shown!r} has unknown options: {listed(unknown)} (known: {known})")
-    synchronous = query.pop("synchronous", "FULL").upper()
-    if synchronous not in SYNCHRONOUS:
-        raise StoreError(f"store URL {shown!r} takes synchronous={listed(SYNCHRONOUS)}, not {synchronous!r}")
-    return Settings(
-        url=url.set(query=query),
-        shown=shown,
-        synchronous=synchronous,
-        timeout=_timeout(query.pop("timeout", None), shown),
-    )
+        raise StoreError(f"store URL {shown!r} has unknown options: {listed(unknown)} (known: {listed(OPTIONS)})")
+    passed = [key for key in query if key in PASSED_ON]
+    if passed and query.get("uri") != "true":
+        raise StoreError(
+            f"store URL {shown!r} has options for SQLite itself: {listed(passed)} "
+            f"(write it as 'sqlite:///file:orders.db?mode=ro&uri=true')"
+        )
+
+
+def _check_place(path: Path, shown: str) -> None:
+    if path.is_dir():
+        raise StoreError(f"store {shown!r} is a directory (name a file in it)")
+    if not path.parent.is_dir():
+        raise StoreError(f"store {shown!r} is in a folder that does not exist: {str(path.parent)!r} (create it)")
 
 
 def _timeout(text: str | None, shown: str) -> float:
@@ -78,94 +186,3 @@ def _timeout(text: str | None, shown: str) -> float:
     if not 0 <= seconds < 1e6:
         raise StoreError(f"store URL {shown!r} takes timeout= in seconds, not {text!r}")
     return seconds
-
-
-def engine_of(settings: Settings) -> Engine:
-    """An engine whose connections are not pooled, belong to no thread, and begin no transaction by themselves."""
-    query = {key: value for key, value in settings.url.query.items() if key != "timeout"}
-    return create_engine(
-        settings.url.set(query=query),
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"timeout": settings.timeout, "check_same_thread": False},
-    )
-
-
-def connect(engine: Engine, settings: Settings) -> Connection:
-    """An open connection with its pragmas set, and `synchronous` read back.
-
-    Raises:
-        StoreError: the file cannot be opened, or is no SQLite database.
-    """
-    _check_place(settings)
-    try:
-        connection = engine.connect()
-        try:
-            _prepare(connection, settings)
-        except BaseException:
-            connection.close()
-            raise
-    except DBAPIError as error:
-        raise translated(error, settings) from error
-    return connection
-
-
-def _check_place(settings: Settings) -> None:
-    path = settings.path
-    if path is None:
-        return
-    if path.is_dir():
-        raise StoreError(f"store {settings.shown!r} is a directory (name a file in it)")
-    if not path.parent.is_dir():
-        raise StoreError(
-            f"store {settings.shown!r} is in a folder that does not exist: {str(path.parent)!r} (create it)"
-        )
-
-
-def _prepare(connection: Connection, settings: Settings) -> None:
-    give_up = time.monotonic() + settings.timeout
-    # Another process that opens the same new file at this moment has it locked, and SQLite does not wait for that.
-    while _pragma(connection, "journal_mode") != "wal":
-        try:
-            if _pragma(connection, "journal_mode=WAL") == "wal":
-                break
-        except DBAPIError as error:
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-        if time.monotonic() > give_up:
-            raise StoreError(f"store {settings.shown!r} cannot keep a write-ahead log there (is it a network drive?)")
-        time.sleep(0.01)
-    connection.exec_driver_sql(f"PRAGMA synchronous={settings.synchronous}")
-    found = _pragma(connection, "synchronous")
-    if found != SYNCHRONOUS[settings.synchronous]:
-        raise StoreError(
-            f"store {settings.shown!r} does not take synchronous={settings.synchronous}: it says {found!r}"
-        )
-
-
-def _pragma(connection: Connection, text: str) -> Any:
-    return connection.exec_driver_sql(f"PRAGMA {text}").scalar()
-
-
-def _code(error: DBAPIError) -> int:
-    return int(getattr(error.orig, "sqlite_errorcode", 0)) & 0xFF
-
-
-def translated(error: DBAPIError, settings: Settings) -> StoreError:
-    """What an error of SQLite means for a person, by its primary result code (https://www.sqlite.org/rescode.html)."""
-    code, shown = _code(error), settings.shown
-    told: Mapping[int, str] = {
-        sqlite3.SQLITE_BUSY: f"is locked: another process has held it for longer than timeout={settings.timeout:g} s "
-        f"(let it finish, or allow more in the URL)",
-        sqlite3.SQLITE_FULL: "is on a full disk; nothing was written (make room, then resume)",
-        sqlite3.SQLITE_READONLY: "is read-only; nothing was written (check the permissions of the file and its folder)",
-        sqlite3.SQLITE_NOTADB: "is not an SQLite database (name another file; this one was not touched)",
-        sqlite3.SQLITE_CORRUPT: "is damaged: the database disk image is malformed (restore a backup)",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened (check the permissions of the file and its folder)",
-    }
-    return StoreError(f"store {shown!r} {told.get(code, f'failed: {error.orig}')}")
-
-
-def own_process() -> int:
-    """The process whose connections may be used: SQLite's must not be carried across a fork."""
-    return os.getpid()

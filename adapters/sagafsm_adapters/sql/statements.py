@@ -1,4 +1,4 @@
-"""The statements, compiled once for the dialect: what runs at every commit is text and a tuple."""
+"""The statements, compiled once for the dialect: what runs at every commit is text and its parameters by name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import attrs
 from sqlalchemy import (
     ClauseElement,
-    Connection,
-    CursorResult,
+    ColumnElement,
     Dialect,
     bindparam,
+    delete,
     func,
     insert,
     literal_column,
@@ -18,39 +18,19 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine.default import DefaultDialect
 
+from sagafsm.store import Changes
 from sagafsm_adapters.sql.tables import EVENTS, INSTANCES, MAIL
 
-
-@attrs.frozen
-class Statement:
-    """One statement as text, with the order of its parameters."""
-
-    text: str
-    names: tuple[str, ...]
-
-    @classmethod
-    def compiled(cls, clause: ClauseElement, dialect: Dialect) -> Statement:
-        """The statement as the dialect writes it."""
-        made: Any = clause.compile(dialect=dialect)
-        return cls(str(made), tuple(made.positiontup))
-
-    def run(self, connection: Connection, **values: Any) -> CursorResult[Any]:
-        """Run it with these values."""
-        return connection.exec_driver_sql(self.text, tuple([values[name] for name in self.names]))
-
-    def run_many(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-        """Run it for each row, whose values are in the order of `names`."""
-        connection.exec_driver_sql(self.text, rows)
-
-
-_this = INSTANCES.c.id == bindparam("this")
-_claimed = (INSTANCES.c.token == bindparam("claim")) & INSTANCES.c.owner.is_not(None)
+_THIS = INSTANCES.c.id == bindparam("this")
+_CLAIMED = (INSTANCES.c.token == bindparam("claim")) & INSTANCES.c.owner.is_not(None)
 _UNOWNED = {"owner": null(), "process": null(), "lease_until": null()}
+_MAIL_OF_THIS = MAIL.c.instance_id == bindparam("this")
+_WAITING = _MAIL_OF_THIS & MAIL.c.absorbed_by.is_(None)
+_REQUESTED = MAIL.c.request_id == bindparam("request")
 
 
-def _append(*, parking: bool, releasing: bool) -> ClauseElement:
+def _append(*, parking: bool, adds_block: bool, releases: bool) -> ClauseElement:
     """The compare-and-set of an append. Mail that the same transaction did not absorb makes it touch no row."""
     values: dict[str, Any] = {
         "version": bindparam("version"),
@@ -60,62 +40,79 @@ def _append(*, parking: bool, releasing: bool) -> ClauseElement:
         "mail": literal_column("0"),
     }
     if parking:
-        values |= {"blocked": bindparam("blocked"), "wake_at": bindparam("wake_at")}
-    if releasing:
+        reason: ColumnElement[Any] = bindparam("blocked")
+        values["blocked"] = func.coalesce(INSTANCES.c.blocked, reason) if adds_block else reason
+        values["wake_at"] = bindparam("wake_at")
+    if releases:
         values |= _UNOWNED
     unchanged = (INSTANCES.c.version == bindparam("expected")) & (INSTANCES.c.mail == bindparam("absorbed"))
-    return update(INSTANCES).where(_this, unchanged, _claimed).values(values)
+    return update(INSTANCES).where(_THIS, unchanged, _CLAIMED).values(values)
 
 
 @attrs.frozen
 class Statements:
-    """Every statement that a store runs often."""
+    """Every statement that a store runs, but for `find`'s."""
 
-    append: dict[tuple[bool, bool], Statement]
-    insert_instance: Statement
-    insert_event: Statement
-    row: Statement
-    events: Statement
-    claim: Statement
-    renew: Statement
-    release: Statement
-    mail: Statement
-    mail_known: Statement
-    insert_mail: Statement
-    count_mail: Statement
-    absorb: Statement
+    appends: dict[tuple[bool, bool, bool], str]
+    insert_instance: str
+    insert_event: str
+    row: str
+    events: str
+    claim: str
+    renew: str
+    release: str
+    mail: str
+    count_waiting: str
+    mail_known: str
+    insert_mail: str
+    add_mail: str
+    absorb: str
+    deletes: tuple[str, ...]
+
+    def append(self, changed: Changes) -> str:
+        """The compare-and-set for an append that changes this."""
+        return self.appends[changed.parking, changed.adds_block, changed.releases]
 
     @classmethod
-    def compiled(cls, dialect: DefaultDialect) -> Statements:
-        """All of them for one dialect."""
+    def compiled(cls, dialect: Dialect) -> Statements:
+        """All of them as the dialect writes them."""
 
-        def made(clause: ClauseElement) -> Statement:
-            return Statement.compiled(clause, dialect)
+        def text(clause: ClauseElement) -> str:
+            return str(clause.compile(dialect=dialect))
 
-        claiming = {name: bindparam(f"new_{name}") for name in ("owner", "process", "token", "lease_until")}
-        mail_of = MAIL.c.instance_id == bindparam("this")
-        waiting = mail_of & MAIL.c.absorbed_by.is_(None)
-        requested = MAIL.c.request_id == bindparam("request")
+        booleans = (False, True)
+        claiming: dict[str, Any] = {
+            name: bindparam(f"new_{name}") for name in ("owner", "process", "token", "lease_until")
+        }
+        events = select(EVENTS.c.number, EVENTS.c.body, EVENTS.c.checksum)
+        mail = select(MAIL.c.position, MAIL.c.body, MAIL.c.checksum)
+        known = select(func.count(), func.count().filter(_REQUESTED)).select_from(MAIL)
         return cls(
-            append={
-                (parking, releasing): made(_append(parking=parking, releasing=releasing))
-                for parking in (False, True)
-                for releasing in (False, True)
+            appends={
+                (parking, adds, releases): text(_append(parking=parking, adds_block=adds, releases=releases))
+                for parking in booleans
+                for adds in booleans
+                for releases in booleans
             },
-            insert_instance=made(insert(INSTANCES)),
-            insert_event=made(insert(EVENTS)),
-            row=made(select(INSTANCES).where(_this)),
-            events=made(
-                select(EVENTS.c.number, EVENTS.c.body, EVENTS.c.checksum)
-                .where(EVENTS.c.instance_id == bindparam("this"))
-                .order_by(EVENTS.c.number)
+            insert_instance=text(insert(INSTANCES)),
+            insert_event=text(insert(EVENTS)),
+            row=text(select(INSTANCES).where(_THIS)),
+            events=text(events.where(EVENTS.c.instance_id == bindparam("this")).order_by(EVENTS.c.number)),
+            claim=text(update(INSTANCES).where(_THIS).values(claiming)),
+            renew=text(update(INSTANCES).where(_THIS, _CLAIMED).values(lease_until=bindparam("until"))),
+            release=text(update(INSTANCES).where(_THIS, _CLAIMED).values(_UNOWNED)),
+            mail=text(mail.where(_WAITING).order_by(MAIL.c.position)),
+            count_waiting=text(select(func.count()).select_from(MAIL).where(_WAITING)),
+            mail_known=text(known.where(_MAIL_OF_THIS)),
+            insert_mail=text(insert(MAIL)),
+            add_mail=text(update(INSTANCES).where(_THIS).values(mail=INSTANCES.c.mail + literal_column("1"))),
+            absorb=text(update(MAIL).where(_WAITING, _REQUESTED).values(absorbed_by=bindparam("number"))),
+            deletes=tuple(
+                text(delete(table).where(column == bindparam("this")))
+                for table, column in (
+                    (MAIL, MAIL.c.instance_id),
+                    (EVENTS, EVENTS.c.instance_id),
+                    (INSTANCES, INSTANCES.c.id),
+                )
             ),
-            claim=made(update(INSTANCES).where(_this).values(claiming)),
-            renew=made(update(INSTANCES).where(_this, _claimed).values(lease_until=bindparam("until"))),
-            release=made(update(INSTANCES).where(_this, _claimed).values(_UNOWNED)),
-            mail=made(select(MAIL.c.body).where(waiting).order_by(MAIL.c.position)),
-            mail_known=made(select(func.count(), func.count().filter(requested)).select_from(MAIL).where(mail_of)),
-            insert_mail=made(insert(MAIL)),
-            count_mail=made(update(INSTANCES).where(_this).values(mail=INSTANCES.c.mail + literal_column("1"))),
-            absorb=made(update(MAIL).where(waiting, requested).values(absorbed_by=bindparam("number"))),
         )

@@ -7,28 +7,33 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select
-from sqlalchemy.exc import IntegrityError
-
-from sagafsm.codec import decode_event, encode_event
-from sagafsm.errors import (
-    IllegalTransition,
-    InstanceExists,
-    MailWaits,
-    SagaError,
-    SagaNotFound,
-    StoreConflict,
-    StoreError,
-)
-from sagafsm.events import BlockReason, Event, InstanceCreated, Request
-from sagafsm.instance import AT_REST, SagaInstance, fold
+from sagafsm.codec import checksum
+from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaError, SagaNotFound, StoreError
+from sagafsm.events import BlockReason, Event, Request
+from sagafsm.instance import AT_REST, fold
 from sagafsm.store import Owner, Stored, Summary, changes
 from sagafsm.values import replace
-from sagafsm_adapters.sql import sqlite
+from sagafsm_adapters.refusals import appended_since, check_creation, check_numbers, claim_lost, owned
+from sagafsm_adapters.sql import schema
 from sagafsm_adapters.sql.connections import Connections
-from sagafsm_adapters.sql.rows import event_rows, folded, instance_row, read_events, summary_of
+from sagafsm_adapters.sql.finding import query
+from sagafsm_adapters.sql.rows import (
+    Row,
+    body_of,
+    claim_row,
+    damaged,
+    event_rows,
+    folded,
+    history_row,
+    named,
+    owner_of,
+    read_events,
+    read_mail,
+    summary_of,
+)
+from sagafsm_adapters.sql.sqlite import Sqlite
 from sagafsm_adapters.sql.statements import Statements
-from sagafsm_adapters.sql.tables import EVENTS, INSTANCES, MAIL, SCHEMA, SCHEMA_VERSION, Base, as_text, as_text_or_none
+from sagafsm_adapters.sql.tables import as_text, as_text_or_none
 
 FIRST_TOKEN_BITS = 40
 
@@ -41,40 +46,20 @@ class SqlStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._settings = sqlite.parse(url)
-        self.url = self._settings.shown
-        self._connections = Connections(sqlite.engine_of(self._settings), self._settings)
+        database = Sqlite.from_url(url)
+        self.url = database.shown
+        self._connections = Connections(database)
+        self._sql = Statements.compiled(database.dialect)
         try:
-            self._prepare()
+            schema.prepare(self._connections)
         except BaseException:
             self.close()
             raise
-        self._sql = Statements.compiled(self._connections.engine.dialect)  # type: ignore[arg-type]
 
     @classmethod
     def from_url(cls, url: str) -> SqlStore:
         """The store that a URL names; its tables are created where there are none."""
         return cls(url)
-
-    def _prepare(self) -> None:
-        if self._schema_version() is None:
-            with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
-                if not self._has_schema(connection):
-                    Base.metadata.create_all(connection)
-                    connection.execute(insert(SCHEMA).values(version=SCHEMA_VERSION))
-        version = self._schema_version()
-        if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"store {self.url!r} has schema {version}, this sagafsm knows {SCHEMA_VERSION}: "
-                f"a newer sagafsm wrote it (upgrade sagafsm; nothing was changed)"
-            )
-
-    def _schema_version(self) -> int | None:
-        with self._connections.transaction(sqlite.BEGIN_READ) as connection:
-            return connection.execute(select(SCHEMA.c.version)).scalar() if self._has_schema(connection) else None
-
-    def _has_schema(self, connection: Connection) -> bool:
-        return self._connections.engine.dialect.has_table(connection, SCHEMA.name)
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -86,172 +71,186 @@ class SqlStore:
         self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
     ) -> int:
         """See `Store.create`."""
-        return self._insert(instance_id, fold(None, events), owner=owner, lease=lease)
+        check_creation(events, instance_id)
+        until = None if lease is None or changes(events).releases else _from_now(lease)
+        return self._insert(instance_id, events, owner, until)
 
     def import_(self, events: Sequence[Event]) -> None:
         """See `Store.import_`."""
-        if not events or not isinstance(events[0], InstanceCreated):
-            raise StoreError("a history to import begins with InstanceCreated")
+        created = check_creation(events)
         try:
-            instance = fold(None, events)
-        except SagaError as error:
-            raise StoreError(f"a history to import has its numbers wrong: {error}") from error
-        self._insert(instance.id, instance, owner=None, lease=None)
+            fold(None, events)
+        except (SagaError, KeyError) as error:
+            raise StoreError(f"instance {created.id!r} has a history that cannot be: {error}") from error
+        self._insert(created.id, events, None, None)
 
-    def _insert(self, instance_id: str, instance: SagaInstance, *, owner: Owner | None, lease: timedelta | None) -> int:
-        claimed = None if changes(instance.history).releases else owner
+    def _insert(
+        self, instance_id: str, events: Sequence[Event], owner: Owner | None, lease_until: datetime | None
+    ) -> int:
         # Random, so that whoever held a deleted instance of the same id holds nothing of this one.
         token = secrets.randbits(FIRST_TOKEN_BITS) + 1
-        until = None if claimed is None or lease is None else _until(lease)
-        row = instance_row(instance, token=token, owner=claimed, lease_until=until)
-        with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
+        row = history_row(instance_id, events) | claim_row(token, owner, lease_until)
+        rows = event_rows(instance_id, events)
+        with self._connections.writing() as cursor:
             try:
-                self._sql.insert_instance.run(connection, **row)
-            except IntegrityError:
+                cursor.execute(self._sql.insert_instance, row)
+            except self._connections.database.is_taken:
                 raise InstanceExists(instance_id) from None
-            self._sql.insert_event.run_many(connection, event_rows(instance_id, instance.history))
+            cursor.executemany(self._sql.insert_event, rows)
+            self._absorb(cursor, instance_id, events)
         return token
 
     def append(self, instance_id: str, events: Sequence[Event], *, expected_version: int, token: int) -> int:
         """See `Store.append`."""
-        changed, rows = changes(events), event_rows(instance_id, events)
-        version, last = expected_version + len(events), events[-1]
-        statement = self._sql.append[changed.parking, changed.releases]
-        with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
-            found = statement.run(
-                connection,
-                this=instance_id,
-                expected=expected_version,
-                claim=token,
-                absorbed=self._absorb(connection, instance_id, events),
-                version=version,
-                updated_at=as_text(last.at),
-                state=changed.state,
-                unfinished=None if changed.state is None else int(changed.state not in AT_REST),
-                blocked=changed.blocked,
-                wake_at=as_text_or_none(changed.wake_at),
-            )
-            if found.rowcount != 1:
-                self._refuse(connection, instance_id, expected_version, token)
-            self._sql.insert_event.run_many(connection, rows)
+        check_numbers(instance_id, events, after=expected_version)
+        changed, version = changes(events), expected_version + len(events)
+        rows = event_rows(instance_id, events)
+        values = {
+            "this": instance_id,
+            "expected": expected_version,
+            "claim": token,
+            "version": version,
+            "updated_at": as_text(events[-1].at),
+            "state": changed.state,
+            "unfinished": None if changed.state is None else int(changed.state not in AT_REST),
+            "blocked": changed.blocked,
+            "wake_at": as_text_or_none(changed.wake_at),
+        }
+        with self._connections.writing() as cursor:
+            values["absorbed"] = self._absorb(cursor, instance_id, events)
+            if cursor.execute(self._sql.append(changed), values).rowcount != 1:
+                self._refuse(cursor, instance_id, expected_version, token)
+            cursor.executemany(self._sql.insert_event, rows)
         return version
 
-    def _absorb(self, connection: Connection, instance_id: str, events: Sequence[Event]) -> int:
+    def _absorb(self, cursor: Any, instance_id: str, events: Sequence[Event]) -> int:
+        """Take the mail that these events absorb out of the mailbox, and return how much of it there was."""
         absorbed = 0
         for event in events:
             request_id = getattr(event, "request_id", None)
-            if request_id is not None:
-                done = self._sql.absorb.run(connection, this=instance_id, request=request_id, number=event.number)
-                absorbed += done.rowcount
+            if request_id is None:
+                continue
+            values = {"this": instance_id, "request": request_id, "number": event.number}
+            taken = cursor.execute(self._sql.absorb, values).rowcount
+            if not taken and isinstance(event, Request):
+                # It was never posted: known from now on all the same, should somebody post it.
+                self._insert_mail(cursor, instance_id, event, absorbed_by=event.number)
+            absorbed += taken
         return absorbed
 
-    def _refuse(self, connection: Connection, instance_id: str, expected: int, token: int) -> NoReturn:
+    def _refuse(self, cursor: Any, instance_id: str, expected: int, token: int) -> NoReturn:
         """Say why an append touched no row."""
-        row = self._row(connection, instance_id)
-        self._check_claim(row, token)
-        if row.version != expected:
-            raise StoreConflict(
-                f"instance {instance_id!r} has {row.version} events, not {expected}: somebody else appended"
-            )
+        row = self._row(cursor, instance_id)
+        _check_claim(row, token)
+        if row["version"] != expected:
+            raise appended_since(instance_id, row["version"], expected)
         raise MailWaits(instance_id)
-
-    def _check_claim(self, row: Any, token: int) -> None:
-        if row.owner is None or row.token != token:
-            holder = "nobody" if row.owner is None else repr(row.owner)
-            raise StoreConflict(f"instance {row.id!r} is owned by {holder} now, the claim was lost")
 
     def delete(self, instance_id: str) -> None:
         """See `Store.delete`."""
-        with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
-            row = self._row(connection, instance_id)
-            if row.state not in AT_REST:
-                raise IllegalTransition(instance_id, row.state, "delete", ("abandon",))
-            connection.execute(delete(MAIL).where(MAIL.c.instance_id == instance_id))
-            connection.execute(delete(EVENTS).where(EVENTS.c.instance_id == instance_id))
-            connection.execute(delete(INSTANCES).where(INSTANCES.c.id == instance_id))
+        with self._connections.writing() as cursor:
+            row = self._row(cursor, instance_id)
+            if row["state"] not in AT_REST:
+                raise IllegalTransition(instance_id, row["state"], "delete", ("abandon",))
+            for statement in self._sql.deletes:
+                cursor.execute(statement, {"this": instance_id})
 
     # Owning -----------------------------------------------------------------------------------------------------------
 
     def claim(self, instance_id: str, *, owner: Owner, lease: timedelta, replacing: int | None = None) -> int:
         """See `Store.claim`."""
-        with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
-            row = self._row(connection, instance_id)
-            held = row.owner is not None and row.lease_until is not None and row.lease_until > _until(timedelta(0))
-            if held and row.token != replacing:
-                raise StoreConflict(f"instance {instance_id!r} is owned by {row.owner!r}")
-            token = int(row.token) + 1
-            self._sql.claim.run(
-                connection,
-                this=instance_id,
-                new_owner=owner.name,
-                new_process=owner.process,
-                new_token=token,
-                new_lease_until=_until(lease),
-            )
-        return token
+        with self._connections.writing() as cursor:
+            row = self._row(cursor, instance_id)
+            holder, token = owner_of(row), row["token"]
+            now = as_text(datetime.now(UTC))
+            if holder is not None and (row["lease_until"] or "") > now and token != replacing:
+                raise owned(instance_id, holder)
+            values = {
+                "this": instance_id,
+                "new_owner": owner.name,
+                "new_process": owner.process,
+                "new_token": token + 1,
+                "new_lease_until": as_text(_from_now(lease)),
+            }
+            cursor.execute(self._sql.claim, values)
+        return int(token) + 1
 
     def renew(self, instance_id: str, *, token: int, lease: timedelta) -> None:
         """See `Store.renew`."""
-        with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
-            done = self._sql.renew.run(connection, this=instance_id, claim=token, until=_until(lease))
-            if done.rowcount != 1:
-                self._check_claim(self._row(connection, instance_id), token)
+        with self._connections.writing() as cursor:
+            values = {"this": instance_id, "claim": token, "until": as_text(_from_now(lease))}
+            if cursor.execute(self._sql.renew, values).rowcount != 1:
+                _check_claim(self._row(cursor, instance_id), token)
 
     def release(self, instance_id: str, *, token: int) -> None:
         """See `Store.release`."""
-        with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
-            done = self._sql.release.run(connection, this=instance_id, claim=token)
-            if done.rowcount != 1:
-                self._row(connection, instance_id)
+        with self._connections.writing() as cursor:
+            if cursor.execute(self._sql.release, {"this": instance_id, "claim": token}).rowcount != 1:
+                self._row(cursor, instance_id)
 
     # Requests ---------------------------------------------------------------------------------------------------------
 
     def post(self, instance_id: str, request: Request) -> None:
         """See `Store.post`."""
-        with self._connections.transaction(sqlite.BEGIN_WRITE) as connection:
-            row = self._row(connection, instance_id)
-            known = self._sql.mail_known.run(connection, this=instance_id, request=request.request_id).one()
-            if known[1]:
+        with self._connections.writing() as cursor:
+            row = self._row(cursor, instance_id)
+            if not self._insert_mail(cursor, instance_id, request, absorbed_by=None):
                 return
-            if row.state in AT_REST:
-                raise IllegalTransition(instance_id, row.state, "post", ())
-            self._sql.insert_mail.run(
-                connection,
-                instance_id=instance_id,
-                position=known[0] + 1,
-                request_id=request.request_id,
-                body=encode_event(request),
-                absorbed_by=None,
-            )
-            self._sql.count_mail.run(connection, this=instance_id)
+            if row["state"] in AT_REST:
+                raise IllegalTransition(instance_id, row["state"], "cancel", ())
+            cursor.execute(self._sql.add_mail, {"this": instance_id})
+
+    def _insert_mail(self, cursor: Any, instance_id: str, request: Request, *, absorbed_by: int | None) -> bool:
+        """Keep a request, and say whether it was new."""
+        asked = {"this": instance_id, "request": request.request_id}
+        count, known = cursor.execute(self._sql.mail_known, asked).fetchone()
+        if known:
+            return False
+        body = body_of(request)
+        values = {
+            "instance_id": instance_id,
+            "position": count + 1,
+            "request_id": request.request_id,
+            "body": body,
+            "checksum": checksum(instance_id, count + 1, body),
+            "absorbed_by": absorbed_by,
+        }
+        cursor.execute(self._sql.insert_mail, values)
+        return True
 
     def mail(self, instance_id: str) -> tuple[Request, ...]:
         """See `Store.mail`."""
-        with self._connections.transaction(sqlite.BEGIN_READ) as connection:
-            self._row(connection, instance_id)
-            bodies = self._sql.mail.run(connection, this=instance_id).scalars().all()
-        found = (decode_event(body, number=0) for body in bodies)
-        return tuple(request for request in found if isinstance(request, Request))
+        with self._connections.reading() as cursor:
+            row = self._row(cursor, instance_id)
+            rows = cursor.execute(self._sql.mail, {"this": instance_id}).fetchall()
+        if len(rows) != row["mail"]:
+            # An append would be refused for mail that nobody can read, and its driver would look again and again.
+            raise damaged(instance_id, self.url, f"its row says {row['mail']!r} requests, its mailbox has {len(rows)}")
+        return read_mail(instance_id, rows, self.url)
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def _row(self, connection: Connection, instance_id: str) -> Any:
-        row = self._sql.row.run(connection, this=instance_id).first()
+    def _row(self, cursor: Any, instance_id: str) -> Row:
+        row = cursor.execute(self._sql.row, {"this": instance_id}).fetchone()
         if row is None:
             raise SagaNotFound(instance_id, self.url)
-        return row
+        return named(row)
+
+    def _read(self, instance_id: str) -> tuple[Row, tuple[Event, ...]]:
+        with self._connections.reading() as cursor:
+            row = self._row(cursor, instance_id)
+            rows = cursor.execute(self._sql.events, {"this": instance_id}).fetchall()
+        return row, read_events(instance_id, rows, row["version"], self.url)
 
     def load(self, instance_id: str) -> Stored:
         """See `Store.load`."""
-        with self._connections.transaction(sqlite.BEGIN_READ) as connection:
-            row = self._row(connection, instance_id)
-            rows = self._sql.events.run(connection, this=instance_id).all()
-        instance = folded(instance_id, row, read_events(instance_id, rows, self.url), self.url)
-        return Stored(instance=replace(instance, owner=row.owner), summary=summary_of(row))
+        row, events = self._read(instance_id)
+        instance = folded(instance_id, row, events, self.url)
+        return Stored(instance=replace(instance, owner=row["owner"]), summary=summary_of(row, self.url))
 
     def history(self, instance_id: str) -> tuple[Event, ...]:
         """See `Store.history`."""
-        return self.load(instance_id).instance.history
+        return self._read(instance_id)[1]
 
     def find(
         self,
@@ -265,36 +264,19 @@ class SqlStore:
         limit: int = 100,
     ) -> Sequence[Summary]:
         """See `Store.find`."""
-        this = INSTANCES.c
-        conditions: list[Any] = [] if saga is None else [this.saga == saga]
-        conditions += [] if after is None else [this.id > after]
-        conditions += [] if updated_before is None else [this.updated_at < as_text(updated_before)]
-        conditions += [] if state is None else _in_state(state)
-        conditions += [] if blocked is None else _is_blocked(blocked)
-        conditions += [] if due is None else _is_due(as_text(due))
-        query = select(INSTANCES).where(*conditions).order_by(this.id).limit(limit)
-        with self._connections.transaction(sqlite.BEGIN_READ) as connection:
-            return [summary_of(row) for row in connection.execute(query)]
+        page = query(
+            saga=saga, state=state, blocked=blocked, updated_before=updated_before, due=due, after=after, limit=limit
+        ).compile(dialect=self._connections.database.dialect)
+        with self._connections.reading() as cursor:
+            rows = cursor.execute(str(page), page.params).fetchall()
+        return tuple(summary_of(named(row), self.url) for row in rows)
 
 
-# `unfinished` stands in each condition that implies it: its index then keeps what is at rest out of the search.
-def _in_state(state: str) -> list[Any]:
-    matches = or_(INSTANCES.c.state == state, INSTANCES.c.state.startswith(f"{state}:", autoescape=True))
-    return [matches, INSTANCES.c.unfinished == int(state not in AT_REST)]
+def _check_claim(row: Row, token: int) -> None:
+    if row["owner"] is None or row["token"] != token:
+        raise claim_lost(row["id"], owner_of(row))
 
 
-def _is_blocked(blocked: bool | BlockReason) -> list[Any]:
-    if blocked is False:
-        return [INSTANCES.c.blocked.is_(None)]
-    matches = INSTANCES.c.blocked.is_not(None) if blocked is True else INSTANCES.c.blocked == blocked
-    return [matches, INSTANCES.c.unfinished == 1]
-
-
-def _is_due(now: str) -> list[Any]:
-    awake = or_(INSTANCES.c.wake_at.is_(None), INSTANCES.c.wake_at <= now)
-    return [INSTANCES.c.unfinished == 1, or_(INSTANCES.c.mail > 0, and_(INSTANCES.c.blocked.is_(None), awake))]
-
-
-def _until(lease: timedelta) -> str:
+def _from_now(lease: timedelta) -> datetime:
     # Leases are real time: they bound how long a machine that has vanished keeps others waiting.
-    return as_text(datetime.now(UTC) + lease)
+    return datetime.now(UTC) + lease

@@ -6,13 +6,14 @@ Moments are text, UTC, of fixed width: they sort as they read, in any database a
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, String, Table, Text, UniqueConstraint
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 SCHEMA_VERSION = 1
+# In order of code points, as Python sorts: SQLite does so by itself, PostgreSQL by the language of its database.
+ID = String(200).with_variant(String(200, collation="C"), "postgresql")
 
 
 class Base(SQLModel, registry=registry()):
@@ -33,7 +34,7 @@ class InstanceRow(Base, table=True):
     __tablename__ = "sagafsm_instances"
     __table_args__ = (Index("sagafsm_unfinished", "unfinished", "id"),)
 
-    id: str = Field(sa_column=Column(String(200), primary_key=True))
+    id: str = Field(sa_column=Column(ID, primary_key=True))
     saga: str = Field(sa_column=Column(String(200), nullable=False))
     saga_version: int
     state: str = Field(sa_column=Column(Text, nullable=False))
@@ -57,28 +58,29 @@ class EventRow(Base, table=True):
     # The option is SQLite's, and other databases pass it by: the rows lie in key order, without a second index.
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    instance_id: str = Field(sa_column=Column(String(200), primary_key=True))
+    instance_id: str = Field(sa_column=Column(ID, primary_key=True))
     number: int = Field(primary_key=True)
     body: str = Field(sa_column=Column(Text, nullable=False))
     checksum: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 class MailRow(Base, table=True):
-    """One request. Absorbed ones stay, so that the same request posted again is known."""
+    """One request, with a checksum like an event's. Absorbed ones stay, so that one posted again is known."""
 
     __tablename__ = "sagafsm_mail"
     __table_args__ = (UniqueConstraint("instance_id", "request_id"),)
 
-    instance_id: str = Field(sa_column=Column(String(200), primary_key=True))
+    instance_id: str = Field(sa_column=Column(ID, primary_key=True))
     position: int = Field(primary_key=True)
     request_id: str = Field(sa_column=Column(String(200), nullable=False))
     body: str = Field(sa_column=Column(Text, nullable=False))
+    checksum: int = Field(sa_column=Column(BigInteger, nullable=False))
     absorbed_by: int | None = None
 
 
 def table_of(model: type[Base]) -> Table:
     """The Core table behind a model."""
-    table: Any = model.__table__  # type: ignore[attr-defined]  # SQLModel adds it to models that are tables
+    table: Table = model.__table__  # type: ignore[attr-defined]  # SQLModel adds it to models that are tables
     return table
 
 
@@ -87,7 +89,8 @@ SCHEMA, INSTANCES, EVENTS, MAIL = (table_of(model) for model in (SchemaRow, Inst
 
 def as_text(moment: datetime) -> str:
     """A moment as the tables hold it."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")
 
 
 def as_text_or_none(moment: datetime | None) -> str | None:
@@ -95,6 +98,11 @@ def as_text_or_none(moment: datetime | None) -> str | None:
     return None if moment is None else as_text(moment)
 
 
-def as_moment(text: str | None) -> datetime | None:
+def as_moment(text: str) -> datetime:
     """A moment as it was stored."""
+    return datetime.fromisoformat(text)
+
+
+def as_moment_or_none(text: str | None) -> datetime | None:
+    """The same for a moment that may be absent."""
     return None if text is None else datetime.fromisoformat(text)

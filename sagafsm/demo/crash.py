@@ -1,0 +1,67 @@
+"""`--crash`: the same orders in a process that is killed at a random moment, again and again, until it is through."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from sagafsm.demo.saga import order as order_saga
+from sagafsm.demo.worker import arguments
+from sagafsm.errors import SagaError
+from sagafsm.orchestrator import Orchestrator
+
+# The longest life of a worker, from the moment it begins its work. Every life gets some orders to rest, for each is
+# durable; so it ends after a dozen kills, and if it has not after this many it never will.
+LONGEST_LIFE = timedelta(milliseconds=600)
+MOST_KILLS = 200
+
+
+def crash_through(
+    orders: Path | None, url: str, *, total: int, seed: int | None, pace: timedelta, console: Console
+) -> int:
+    """Kill worker after worker until one gets through all orders; the number of kills.
+
+    Raises:
+        SagaError: a worker failed by itself, or `MOST_KILLS` were not enough.
+    """
+    seed = random.SystemRandom().randrange(10_000) if seed is None else seed
+    console.print(f"running {total} orders in a process that is killed at random (--seed {seed})")
+    chance = random.Random(seed)  # noqa: S311 - moments of kills, not secrets
+    for kills in range(MOST_KILLS):
+        life = chance.uniform(0, LONGEST_LIFE.total_seconds())
+        if _is_through(arguments(orders, url, pace), life):
+            console.print(f"through after {kills} kills")
+            return kills
+        console.print(f"kill {kills + 1:2} after {life:.2f} s: {_standing(url, total)}", highlight=False)
+    raise SagaError(f"the orders are not through after {MOST_KILLS} kills: {_standing(url, total)}")
+
+
+def _is_through(command: list[str], life: float) -> bool:
+    """Whether the worker came to its end in `life` seconds; else it was killed."""
+    # No shell, and SIGKILL: the worker gets no chance to put anything in order.
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:  # noqa: S603 - our own module
+        try:
+            assert worker.stdout is not None  # noqa: S101 - for the type checker
+            begun = worker.stdout.readline()
+            status = worker.wait(timeout=life if begun else None)
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            worker.kill()
+    if status != 0:
+        raise SagaError(f"the worker failed by itself with status {status} (what it said stands above)")
+    return True
+
+
+def _standing(url: str, total: int) -> str:
+    """Where the store stands, in words."""
+    with Orchestrator(url, sagas=[order_saga]) as orchestrator:
+        found = list(orchestrator.find(saga=order_saga.name))
+    at_rest = sum(1 for summary in found if summary.is_at_rest)
+    blocked = sum(1 for summary in found if summary.blocked)
+    under_way = [f"{s.id} in {s.state}" for s in found if not (s.is_at_rest or s.blocked)]
+    return ", ".join((f"{at_rest} of {total} at rest", *([f"{blocked} blocked"] if blocked else []), *under_way))

@@ -1,0 +1,56 @@
+"""Options, markers and fixtures that all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.bench import WAYS
+from support.stores import KINDS, new_store
+
+from sagafsm.store import Store
+
+# Every way over memory; over SQLite those two that differ in how they come to the store.
+PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the exams that take minutes, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --long"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """An exam that takes `way` is sat by both orchestrators; with `store` too, over each kind of store and action."""
+    asked = metafunc.fixturenames
+    if "way" in asked and "store" in asked:
+        metafunc.parametrize(("store", "way"), PLACES, indirect=["store"], ids=["-".join(place) for place in PLACES])
+    elif "way" in asked:
+        metafunc.parametrize("way", ("sync", "async"))
+    elif "store" in asked:
+        metafunc.parametrize("store", KINDS, indirect=True)
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store of each kind."""
+    kind = request.param
+    folder = request.getfixturevalue("tmp_path") if kind == "sql" else Path()
+    store = new_store(kind, folder)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def memory() -> Iterator[Store]:
+    """An empty memory store, where the kind makes no difference."""
+    store = new_store("memory", Path())
+    yield store
+    store.close()

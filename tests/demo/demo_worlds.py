@@ -1,0 +1,115 @@
+"""Small worlds for the demo's tests: orders, participants without latency, and instances folded from plain events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.demo.orders import Line, Order
+from sagafsm.demo.participants import open_participants
+from sagafsm.demo.world import Address
+from sagafsm.instance import SagaInstance, fold
+from sagafsm.payload import encode
+
+AT_ONCE = timedelta(0)
+ORDER = Order(
+    id="o-1",
+    customer="Ada",
+    lines=(Line(sku="mug-stone", quantity=2, unit_price=1400), Line(sku="kettle", quantity=1, unit_price=6900)),
+    address=Address(street="Sonnenallee 41", city="Berlin", postcode="12045", country="DE"),
+    card="tok_visa",
+)
+STEPS = ("reserve", "charge", "ship")
+OUTLINE = tuple(e.StepOutline(name=name, compensation=True, probe=True) for name in STEPS)
+REFUSED = e.RecordedError(type="shop.Refused", message="no")
+
+
+def numbered(order_id: str) -> Order:
+    """The same order under another id."""
+    return attrs.evolve(ORDER, id=order_id)
+
+
+def key(order: Order, step: str, direction: str = "action") -> str:
+    return f"{order.id}/{step}/{direction}"
+
+
+def instance_of(order: Order, *events: e.Event) -> SagaInstance:
+    """An instance of an order after `events`, which are numbered here."""
+    created = e.InstanceCreated(
+        id=order.id,
+        saga="order",
+        version=1,
+        fingerprint="f",
+        input_json=encode(order, Order, subject="input"),
+        steps=OUTLINE,
+        state="pending",
+    )
+    return fold(None, [attrs.evolve(event, number=n) for n, event in enumerate((created, *events), start=1)])
+
+
+def started(order: Order, step: str, *, attempt: int = 1) -> e.Event:
+    return e.StepStarted(step=step, attempt=attempt, key=key(order, step), state=f"running:{step}")
+
+
+def done(order: Order, step: str) -> tuple[e.Event, ...]:
+    return started(order, step), e.StepSucceeded(step=step, attempt=1, result_json="null")
+
+
+def failed(order: Order, step: str) -> tuple[e.Event, ...]:
+    return (
+        started(order, step),
+        e.StepFailed(step=step, attempt=1, error=REFUSED),
+        e.CauseRecorded(kind="failure", step=step, error=REFUSED),
+    )
+
+
+def undoing(order: Order, step: str) -> e.Event:
+    return e.CompensationStarted(
+        step=step, attempt=1, key=key(order, step, "compensation"), state=f"compensating:{step}"
+    )
+
+
+def undone(order: Order, step: str) -> tuple[e.Event, ...]:
+    return undoing(order, step), e.CompensationSucceeded(step=step, attempt=1)
+
+
+def stuck(order: Order, step: str) -> tuple[e.Event, ...]:
+    return (
+        undoing(order, step),
+        e.CompensationFailed(step=step, attempt=1, error=REFUSED),
+        e.InstanceBlocked(
+            step=step, reason="compensation_failed", decisions=("retry", "resolve(undone)", "skip", "abandon")
+        ),
+    )
+
+
+def completed(order: Order) -> SagaInstance:
+    every = (event for step in STEPS for event in done(order, step))
+    return instance_of(order, *every, e.InstanceCompleted(state="completed"))
+
+
+def act(folder: Path, order: Order, *steps: str) -> None:
+    """Have the participants really do, or undo ("undo:charge"), these steps of an order."""
+    participants = open_participants(folder, pace=AT_ONCE)
+    inventory, payments, shipping = participants["inventory"], participants["payments"], participants["shipping"]
+    for step in steps:
+        under = key(order, step.removeprefix("undo:"), "compensation" if step.startswith("undo:") else "action")
+        of = under.replace("compensation", "action")
+        match step:
+            case "reserve":
+                inventory.reserve(under, order.quantities, reference=order.id)
+            case "charge":
+                payments.charge(under, card=order.card, amount=order.total, reference=order.id)
+            case "ship":
+                shipping.make_label(under, order.address, reference=order.id)
+            case "undo:reserve":
+                inventory.release(under, action_key=of)
+            case "undo:charge":
+                payments.refund(under, action_key=of)
+            case "undo:ship":
+                shipping.void(under, action_key=of)
+    for participant in participants.values():
+        participant.close()

@@ -1,0 +1,171 @@
+"""The driver of the model: `sagafsm.drivers.drive.Drive` without its store, clock and calls, and with a memory.
+
+What a commit makes of an instance does not depend on the world, so it is worked out once for each canonical instance.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sagafsm import events as e
+from sagafsm.batch import Batch
+from sagafsm.command import Command, Run, RunAction, RunCompensation, RunProbe
+from sagafsm.creation import created
+from sagafsm.decide import key_of
+from sagafsm.decision import Verdict
+from sagafsm.errors import IllegalTransition
+from sagafsm.instance import SagaInstance
+from sagafsm.outcome import Moment, Outcome, observe
+
+from model.laws import PROGRESS, WRITE_AHEAD, Laws, broken
+from model.sagas import ModelSaga
+from model.world import CANCEL, LATER, NOW, Called, State, canonical, key_of_instance
+
+AT = {now: Moment(now=now, draw=1.0) for now in (NOW, LATER)}
+KINDS: dict[type[Command], Called] = {RunAction: "action", RunCompensation: "compensation", RunProbe: "probe"}
+
+
+class Settled(NamedTuple):
+    """What a commit led to: the durable instance, the call that is made next, and whether the mail was absorbed.
+
+    `gone`: the steps whose effect must be gone from the world, as the compensation of an earlier one is started.
+    """
+
+    instance: SagaInstance
+    called: Called
+    step: int
+    absorbed: bool
+    gone: tuple[int, ...]
+
+
+class Driver:
+    """Makes commits for the instances of one saga, each checked against the laws."""
+
+    def __init__(self, saga: ModelSaga) -> None:
+        self.definition, self.laws = saga.definition, Laws(saga)
+        self.names = self.laws.names
+        self._made: dict[tuple[Any, ...], Settled | None] = {}
+        self._instances: dict[tuple[Any, ...], SagaInstance] = {}
+        batch, _ = created(self.definition, "i", "{}", now=NOW, begin=False)
+        self.commands: dict[tuple[str, int], Run] = {}
+        for i, name in enumerate(self.names):
+            action, undo = key_of(batch.instance, name, "action"), key_of(batch.instance, name, "compensation")
+            self.commands["action", i] = RunAction(step=name, attempt=1, key=action)
+            self.commands["probe", i] = RunProbe(step=name, attempt=1, key=action)
+            self.commands["compensation", i] = RunCompensation(step=name, attempt=1, key=undo)
+
+    def create(self, *, begin: bool) -> Settled:
+        """The first commit."""
+        batch, command = created(self.definition, "i", "{}", now=NOW, begin=begin)
+        unborn = batch.instances[0]
+        rest = Batch(self.definition, batch.instance, NOW, batch.events[1:], batch.instances[1:])
+        self.laws.commit(unborn, rest, mail_left=False)
+        return self._settled(rest, command)
+
+    def settle(
+        self,
+        state: State,
+        outcome: Outcome | None = None,
+        *,
+        decision: e.Decision | None = None,
+        follow: bool = True,
+        start: bool = True,
+        look: bool = False,
+        now: datetime = NOW,
+    ) -> Settled | None:
+        """One commit, or None when it refuses the decision. `look`: the driver reads its mail first.
+
+        Without `look` it reads the mail when its append is refused because mail waits.
+        """
+        waits = state.mail == "waiting"
+        asked = (id(state.instance), state.called, state.step, waits, id(outcome), decision, follow, start, look, now)
+        if asked in self._made:
+            return self._made[asked]
+        verdict = None if decision is None else self._verdict(state.instance, decision)
+        try:
+            made = self._settle(state, outcome, verdict, follow=follow, start=start, look=look, now=now)
+        except IllegalTransition:
+            if verdict is None:
+                raise
+            made = None
+        self._made[asked] = made
+        return made
+
+    def abandon(self, state: State) -> Settled:
+        """The commit of an abandon, which needs no definition."""
+        waits = state.mail == "waiting"
+        asked = (id(state.instance), waits, "abandon")
+        made = self._made.get(asked)
+        if made is None:
+            verdict = self._verdict(state.instance, "abandon")
+            batch = Batch(None, state.instance, NOW)
+            batch.record(((CANCEL,) if waits else ()) + verdict.events(state.instance))
+            self.laws.commit(state.instance, batch, mail_left=False)
+            made = self._made[asked] = self._settled(batch, None)
+        return made
+
+    @staticmethod
+    def _verdict(instance: SagaInstance, decision: e.Decision) -> Verdict:
+        result = f'"{instance.blocked[0].step}"' if decision == "resolve(result)" else None
+        return Verdict(decision=decision, step=None, by="me", reason="test", result_json=result)
+
+    def _settle(
+        self,
+        state: State,
+        outcome: Outcome | None,
+        verdict: Verdict | None,
+        *,
+        follow: bool,
+        start: bool,
+        look: bool,
+        now: datetime,
+    ) -> Settled:
+        """`Drive._settle`: mail, decision, outcome, all that follows, the next start; again with the mail that waits."""
+        before, waits = state.instance, state.mail == "waiting"
+        # A commit with an outcome has an event, so that the mail is always seen.
+        mail = (CANCEL,) if waits and (look or outcome is not None) else ()
+        while True:
+            batch = Batch(self.definition, before, now)
+            batch.absorb(mail)
+            if verdict is not None:
+                batch.proceed()
+                batch.record(verdict.events(batch.instance))
+            if outcome is not None:
+                command = self.commands[state.called, state.step]
+                batch.record((observe(self.definition, batch.instance, command, outcome, AT[now]),))
+            todo, ready = self._proceed(batch, start, now) if follow else (None, False)
+            if batch.events and waits and not mail:
+                mail = (CANCEL,)
+                continue
+            break
+        if batch.events:
+            absorbed = e.CancelRequested in map(type, batch.events)
+            self.laws.commit(before, batch, mail_left=waits and not absorbed)
+        elif todo is not None and not isinstance(todo, Run) and not before.is_at_rest and not before.blocked:
+            broken(PROGRESS, f"{before} waits for nothing: {todo}")
+        return self._settled(batch, todo if ready else None)
+
+    @staticmethod
+    def _proceed(batch: Batch, start: bool, now: datetime) -> tuple[Command, bool]:
+        """`Drive._proceed`."""
+        command = batch.proceed()
+        ready = start and isinstance(command, Run) and (command.not_before is None or command.not_before <= now)
+        if ready:
+            batch.record(command.events)
+        return command, ready
+
+    def _settled(self, batch: Batch, command: Command | None) -> Settled:
+        key = key_of_instance(batch.instance)
+        instance = self._instances.get(key)
+        if instance is None:
+            instance = self._instances[key] = canonical(batch.instance)
+        absorbed = e.CancelRequested in map(type, batch.events)
+        gone = self.laws.gone(batch)
+        if command is None:
+            return Settled(instance, "", -1, absorbed, gone)
+        assert isinstance(command, Run)
+        called, step = KINDS[type(command)], self.laws.position[command.step]
+        if command.key != self.commands[called, step].key:
+            broken(WRITE_AHEAD, f"{command} has another key than every call before")
+        return Settled(instance, called, step, absorbed, gone)

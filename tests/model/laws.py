@@ -1,0 +1,282 @@
+"""The laws, as checks of every commit and every state. The decisions table is written here anew, from DESIGN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from sagafsm import events as e
+from sagafsm.batch import Batch
+from sagafsm.decide import key_of
+from sagafsm.decision import Verdict
+from sagafsm.errors import IllegalTransition
+from sagafsm.instance import SagaInstance
+from sagafsm.store import changes
+
+from model.sagas import ModelSaga
+from model.world import CANCEL, State, World
+
+ALL_DECISIONS: tuple[e.Decision, ...] = (
+    "retry", "resolve(result)", "resolve(not_done)", "resolve(undone)", "compensate", "skip", "abandon",
+)  # fmt: skip
+
+
+class LawBroken(AssertionError):
+    """A law does not hold. `law` is its name; the explorer adds the saga and the trace."""
+
+    def __init__(self, law: str, what: str) -> None:
+        super().__init__(law, what)
+        self.law, self.what, self.where = law, what, ""
+
+    def __str__(self) -> str:
+        return f"law broken: {self.law}: {self.what}\n{self.where}"
+
+
+def broken(law: str, what: str) -> NoReturn:
+    raise LawBroken(law, what)
+
+
+WRITE_AHEAD = "write ahead"
+TABLE = "every state is an edge of the table"
+SUMMARY = "the summary agrees with the fold"
+AFTER_CAUSE = "no action after a cause"
+PIVOT = "no way back behind the pivot"
+ORDER = "compensations in strict reverse order of first start"
+CANCEL_LOST = "a cancel is never lost"
+DECISIONS = "the decisions of a block are the row of the table"
+GREEN = "no false green"
+TWICE = "nothing is done twice"
+RESIDUE = "the residue names what may remain"
+TRAP = "no trap"
+UNDEFINED = "no undefined continuation"
+PROGRESS = "what is not parked makes progress"
+SAME = "resuming equals never having stopped"
+
+
+def row(saga: ModelSaga, reason: str, step: int, *, cause: bool) -> tuple[e.Decision, ...]:
+    """The decisions that DESIGN's table allows."""
+    pivot = next((i for i, kind in enumerate(saga.kinds) if kind.pivot), len(saga.kinds))
+    match reason, cause:
+        case ("in_doubt" | "crash_loop"), False if step < pivot:
+            return ("retry", "resolve(result)", "resolve(not_done)", "compensate", "abandon")
+        case ("in_doubt" | "crash_loop"), False:
+            return ("retry", "resolve(result)", "resolve(not_done)", "abandon")
+        case "in_doubt", True if saga.kinds[step].compensation:
+            return ("resolve(result)", "resolve(not_done)", "compensate", "skip", "abandon")
+        case "in_doubt", True:
+            return ("resolve(result)", "resolve(not_done)", "skip", "abandon")
+        case "exhausted", False if step > pivot:
+            return ("retry", "resolve(result)", "abandon")
+        case "payload", False if step >= pivot:
+            return ("resolve(result)", "abandon")
+        case "compensation_failed", True if saga.kinds[step].compensation:
+            return ("retry", "resolve(undone)", "skip", "abandon")
+        case _:
+            broken(DECISIONS, f"no block {reason!r} exists on step {step} with cause={cause}")
+
+
+class Laws:
+    """The checks for one saga."""
+
+    def __init__(self, saga: ModelSaga) -> None:
+        self.saga = saga
+        definition = saga.definition
+        self.edges = {(source, target) for (_, source), target in definition.table.items()}
+        self.names = tuple(definition.by_name)
+        self.position = {name: i for i, name in enumerate(self.names)}
+        self._refused: set[tuple[Any, ...]] = set()
+        self.pivot = next((name for name, kind in zip(self.names, saga.kinds, strict=True) if kind.pivot), None)
+        self._of_event: dict[type[e.Event], Callable[[SagaInstance, Any, Batch], None]] = {
+            e.StepStarted: self._step_started,
+            e.CauseRecorded: self._cause_recorded,
+            e.CompensationStarted: self._compensation_started,
+            e.InstanceBlocked: self._blocked,
+            e.InstanceCompleted: self._completed,
+            e.CancelCameTooLate: self._too_late,
+        }
+
+    # Every commit -----------------------------------------------------------------------------------------------------
+
+    def commit(self, before: SagaInstance, batch: Batch, *, mail_left: bool) -> None:
+        """What holds of every batch, event by event, and of it as a whole."""
+        if tuple(batch.events) != batch.instance.history[len(before.history) :]:
+            broken(WRITE_AHEAD, f"the instance knows {batch.instance.history}, the store {batch.events}")
+        if mail_left:
+            broken(CANCEL_LOST, "a commit overtakes the mail that waits")
+        previous, causes = before, 0
+        for event, after in zip(batch.events, batch.instances, strict=True):
+            if event.state is not None and (previous.state, event.state) not in self.edges:
+                broken(TABLE, f"{event} leads from {previous.state} to {event.state}")
+            if after.state != (event.state or previous.state):
+                broken(TABLE, f"{event} leads to {after.state}, and says {event.state}")
+            check = self._of_event.get(type(event))
+            if check is not None:
+                check(previous, event, batch)
+                causes += isinstance(event, e.CauseRecorded)
+            previous = after
+        if (before.cause is not None) + causes != (batch.instance.cause is not None):
+            broken(AFTER_CAUSE, f"there are {causes} more causes, and {batch.instance.cause}")
+        self._cancel_kept(before, batch)
+        self._summary(before, batch)
+
+    def _summary(self, before: SagaInstance, batch: Batch) -> None:
+        told, after = changes(batch.events), batch.instance
+        blocked = after.blocked[0].reason if after.blocked else None
+        parked = (told.blocked, told.wake_at) if told.parking else (_reason(before), before.wake_at)
+        if (told.state or before.state, *parked) != (after.state, blocked, after.wake_at):
+            broken(SUMMARY, f"{told} makes {after.state}, {blocked}, {after.wake_at} of {before}")
+        if told.releases != (after.is_at_rest or (told.parking and bool(after.blocked))):
+            broken(SUMMARY, f"{told} releases wrongly")
+
+    def _cancel_kept(self, before: SagaInstance, batch: Batch) -> None:
+        kinds = {type(event) for event in batch.events}
+        if before.cancel is None and e.CancelRequested not in kinds:
+            return
+        kept = batch.instance.cancel is not None or e.CauseRecorded in kinds or e.CancelCameTooLate in kinds
+        abandoned = any(isinstance(event, e.DecisionMade) and event.decision == "abandon" for event in batch.events)
+        if not kept and before.cause is None and not abandoned:
+            broken(CANCEL_LOST, f"after {', '.join(map(str, batch.events))} nothing is left of the cancel")
+        if batch.instance.state == "completed" and e.CancelCameTooLate not in kinds:
+            broken(CANCEL_LOST, "the instance completed although a cancel was read")
+
+    # Single events ----------------------------------------------------------------------------------------------------
+
+    def _step_started(self, before: SagaInstance, event: e.StepStarted, batch: Batch) -> None:
+        if before.cause is not None:
+            broken(AFTER_CAUSE, f"{event} follows the cause")
+        retried = any(isinstance(other, e.DecisionMade) and other.decision == "retry" for other in batch.events)
+        if before.cancel is not None and not retried:
+            broken(CANCEL_LOST, f"{event} although a cancel waits and nobody ordered it")
+        if event.key != key_of(before, event.step, "action") or event.attempt != before.steps[event.step].attempt + 1:
+            broken(WRITE_AHEAD, f"{event} has attempt {event.attempt}, key {event.key!r}")
+        for name in self.names[: self.position[event.step]]:
+            if before.steps[name].status != "done":
+                broken(WRITE_AHEAD, f"{event} while {name} is {before.steps[name].status}")
+        if before.current not in (None, event.step) and before.state != "pending":
+            broken(TABLE, f"{event} in {before.state}")
+
+    def _cause_recorded(self, before: SagaInstance, event: e.CauseRecorded, batch: Batch) -> None:
+        if self.pivot is not None:
+            status = before.steps[self.pivot].status
+            if status in ("done", "unstorable", "running", "in_doubt"):
+                if not (event.kind == "decision" and event.step == self.pivot):
+                    broken(PIVOT, f"{event} while the pivot is {status}")
+        if before.cancel is not None and event.kind != "cancel":
+            broken(CANCEL_LOST, f"the cause is {event.kind} although a cancel came first")
+
+    def _compensation_started(self, before: SagaInstance, event: e.CompensationStarted, batch: Batch) -> None:
+        if before.cause is None:
+            broken(ORDER, f"{event} without a cause")
+        if self.pivot is not None and before.steps[self.pivot].status in ("done", "unstorable", "running", "in_doubt"):
+            broken(PIVOT, f"{event} while the pivot is {before.steps[self.pivot].status}")
+        record = before.steps[event.step]
+        if record.status not in ("done", "in_doubt", "unstorable"):
+            broken(ORDER, f"{event} although the step is {record.status}, which leaves nothing to undo")
+        if record.result_json != (f'"{event.step}"' if record.status == "done" else None):
+            broken(ORDER, f"{event} is given {record.result_json}")
+        if event.key != key_of(before, event.step, "compensation") or event.attempt != record.compensation.attempt + 1:
+            broken(WRITE_AHEAD, f"{event} has attempt {event.attempt}, key {event.key!r}")
+        here = before.started.index(event.step)
+        for name in before.started[:here]:
+            if before.steps[name].undo is not None:
+                broken(ORDER, f"{event} after the compensation of {name}, which started earlier")
+
+    def gone(self, batch: Batch) -> tuple[int, ...]:
+        """The steps whose effect must be gone from the world when the compensations that the batch starts are called."""
+        found: list[int] = []
+        for event, instance in zip(batch.events, batch.instances, strict=True):
+            if isinstance(event, e.CompensationStarted):
+                later = instance.started[instance.started.index(event.step) + 1 :]
+                positions = [self.position[name] for name in later if instance.steps[name].undo != "skipped"]
+                found += [position for position in positions if self.saga.kinds[position].compensation]
+        return tuple(found)
+
+    def _blocked(self, before: SagaInstance, event: e.InstanceBlocked, batch: Batch) -> None:
+        expected = row(self.saga, event.reason, self.position[event.step], cause=before.cause is not None)
+        if event.decisions != expected:
+            broken(DECISIONS, f"{event} ({event.reason}) offers {event.decisions}, the table {expected}")
+        record = before.steps[event.step]
+        held = {
+            "in_doubt": record.status == "in_doubt",
+            "crash_loop": record.action.deaths + (record.status == "running") >= 5,
+            "exhausted": record.status == "failed",
+            "payload": record.status == "unstorable",
+            "compensation_failed": record.undo == "failed" or record.compensation.deaths + (record.undo == "running") >= 5,
+        }
+        if not held[event.reason]:
+            broken(DECISIONS, f"{event} ({event.reason}) although the step is {record}")
+
+    def _completed(self, before: SagaInstance, event: e.InstanceCompleted, batch: Batch) -> None:
+        if before.cause is not None:
+            broken(GREEN, "completed although a cause is recorded")
+
+    def _too_late(self, before: SagaInstance, event: e.CancelCameTooLate, batch: Batch) -> None:
+        if self.pivot is None or before.steps[self.pivot].status not in ("done", "unstorable"):
+            broken(CANCEL_LOST, "a cancel is called too late although the pivot has not succeeded")
+
+    # Every state ------------------------------------------------------------------------------------------------------
+
+    def state(self, state: State) -> None:
+        """What holds of every state that is reached."""
+        instance, world = state.instance, state.world
+        for i, times in enumerate(world):
+            if times > 1:
+                broken(TWICE, f"the effect of {self.names[i]} is in the world {times} times")
+        if state.phase == "calling":
+            self._calling(state)
+        elif instance.state == "completed":
+            for name, kind, times in zip(self.names, self.saga.kinds, world, strict=True):
+                if instance.steps[name].status != "done" or times != kind.effect:
+                    broken(GREEN, f"completed, but {name} is {instance.steps[name].status}, {times} times in the world")
+            if instance.residue or instance.compensated:
+                broken(GREEN, f"completed with residue {instance.residue}")
+        elif instance.state == "failed":
+            self._failed(instance, world)
+        if instance.is_at_rest:
+            self.refuses(instance, ALL_DECISIONS)
+
+    def _failed(self, instance: SagaInstance, world: World) -> None:
+        named = {left.step for left in instance.residue}
+        remaining = {self.names[i] for i, times in enumerate(world) if times}
+        if not remaining <= named:
+            broken(RESIDUE, f"{remaining} remain in the world, the residue names {named or 'nothing'}")
+        if instance.compensated != (not named):
+            broken(GREEN, f"compensated is {instance.compensated} with residue {named}")
+        for name in named:
+            record, kind = instance.steps[name], self.saga.kinds[self.position[name]]
+            clean = record.status in ("pending", "waiting", "failed") or record.undo == "undone"
+            if clean or not kind.effect:
+                broken(RESIDUE, f"{name} is {record.status}/{record.undo} and cannot have left anything")
+
+    def _calling(self, state: State) -> None:
+        """The only states in which a user's function is called."""
+        record, cause = state.instance.steps[self.names[state.step]], state.instance.cause
+        match state.called:
+            case "action" if record.status != "running":
+                broken(WRITE_AHEAD, f"the action of {record.name} is called although it is durably {record.status}")
+            case "action" if cause is not None and state.instance.current != record.name:
+                broken(AFTER_CAUSE, f"the action of {record.name} is called in {state.instance.state}")
+            case "compensation" if record.undo != "running":
+                broken(WRITE_AHEAD, f"the compensation of {record.name} is called although it is durably {record.undo}")
+            case "probe" if record.status != "in_doubt" or not self.saga.kinds[state.step].probe:
+                broken(WRITE_AHEAD, f"the probe of {record.name} is asked although the step is {record.status}")
+
+    def refuses(self, instance: SagaInstance, decisions: tuple[e.Decision, ...]) -> None:
+        """None of these is allowed now. Whether it is depends on the block alone, so each is tried once."""
+        asked = (instance.state, instance.blocked, instance.cause is None, instance.cancel is None)
+        if asked in self._refused:
+            return
+        self._refused.add(asked)
+        for decision in decisions:
+            try:
+                made = Verdict(decision=decision, step=None, by="me", reason="test").events(instance)
+            except IllegalTransition:
+                continue
+            broken(DECISIONS, f"{decision} is accepted in {instance}: {made}")
+
+
+def _reason(instance: SagaInstance) -> str | None:
+    return instance.blocked[0].reason if instance.blocked else None
+
+
+__all__ = ["ALL_DECISIONS", "CANCEL", "LawBroken", "Laws", "broken", "row"]

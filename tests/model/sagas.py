@@ -1,0 +1,140 @@
+"""The sagas that are explored: every kind of step, alone, in all pairs, and in covering sets of three."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+import attrs
+
+from sagafsm.definition import Definition, InDoubt
+from sagafsm.retry import Retry
+from sagafsm.saga import Saga
+
+NAMES = ("a", "b", "c")
+HOUR = timedelta(hours=1)
+
+
+class Kind(NamedTuple):
+    """What of a step's definition decides how it may go. `attempts` of its action, `undos` of its compensation."""
+
+    effect: bool = True
+    in_doubt: InDoubt = "ask"
+    probe: bool = False
+    compensation: bool = False
+    pivot: bool = False
+    attempts: int = 1
+    undos: int = 1
+
+    def __str__(self) -> str:
+        policy = self.in_doubt if isinstance(self.in_doubt, str) else "+".join(self.in_doubt)
+        marks = [policy if self.effect else "no effect", f"x{self.attempts}"]
+        marks += ["probe"] if self.probe else []
+        marks += [f"undo x{self.undos}"] if self.compensation else []
+        marks += ["pivot"] if self.pivot else []
+        return " ".join(marks)
+
+
+def _plain(*, pivot: bool) -> Iterator[Kind]:
+    """A step that nothing undoes: all that the definition allows on a pivot and behind it."""
+    for in_doubt, probe in itertools.product(("ask", "retry"), (False, True)):
+        yield Kind(in_doubt=in_doubt, probe=probe, pivot=pivot)
+    yield Kind(effect=False, pivot=pivot)
+    yield Kind(effect=False, in_doubt="retry", pivot=pivot)
+
+
+def _before() -> Iterator[Kind]:
+    """All that the definition allows where there is a way back."""
+    yield from _plain(pivot=False)
+    policies: tuple[InDoubt, ...] = ("ask", "retry", "compensate", ("retry", "compensate"))
+    for in_doubt, probe in itertools.product(policies, (False, True)):
+        yield Kind(in_doubt=in_doubt, probe=probe, compensation=True)
+
+
+BEFORE = tuple(_before())
+PIVOT = tuple(_plain(pivot=True))
+BEHIND = tuple(_plain(pivot=False))
+
+
+@attrs.frozen
+class ModelSaga:
+    """A saga to explore, and how far its environment goes.
+
+    `deaths`: how many process deaths in a row it may cause in one step. `late_cancels`: it also cancels what goes back
+    already, which is to change nothing.
+    """
+
+    kinds: tuple[Kind, ...]
+    deaths: int = 1
+    late_cancels: bool = True
+
+    def __str__(self) -> str:
+        return f"saga [{' | '.join(map(str, self.kinds))}], {self.deaths} deaths in a row"
+
+    @cached_property
+    def definition(self) -> Definition:
+        saga = Saga("model")
+        for name, kind in zip(NAMES, self.kinds, strict=False):
+            saga.add_step(
+                name,
+                _action,
+                _compensation if kind.compensation else None,
+                probe=_action if kind.probe else None,
+                retry=Retry(kind.attempts, backoff=HOUR, max_backoff=HOUR, jitter=False),
+                compensation_retry=Retry(kind.undos, backoff=HOUR, max_backoff=HOUR, jitter=False),
+                in_doubt=kind.in_doubt,
+                pivot=kind.pivot,
+                effect=kind.effect,
+            )
+        return saga.definition
+
+
+def _action(input: object) -> object:
+    raise AssertionError("the model calls nothing")
+
+
+def _compensation(result: object) -> None:
+    raise AssertionError("the model calls nothing")
+
+
+def _budgeted(kinds: Sequence[Kind], attempts: int, undos: int) -> tuple[Kind, ...]:
+    """The kinds with a budget of 2 where a bit is set, of 1 elsewhere."""
+    return tuple(
+        kind._replace(attempts=1 + (attempts >> i & 1), undos=1 + (undos >> i & 1)) for i, kind in enumerate(kinds)
+    )
+
+
+def one_step() -> list[ModelSaga]:
+    """All sagas of one step: every kind, every budget, up to the five process deaths in a row that block."""
+    return [
+        ModelSaga((kind._replace(attempts=attempts, undos=undos),), deaths=5)
+        for kind in (*BEFORE, *PIVOT)
+        for attempts in (1, 2)
+        for undos in ((1, 2) if kind.compensation else (1,))
+    ]
+
+
+def two_steps() -> list[ModelSaga]:
+    """Every kind before and behind every other that the definition allows there, budgets in turn."""
+    pairs = [*itertools.product(BEFORE, BEFORE), *itertools.product(BEFORE, PIVOT), *itertools.product(PIVOT, BEHIND)]
+    return [ModelSaga(_budgeted(kinds, n, n // 4), deaths=2) for n, kinds in enumerate(pairs)]
+
+
+def three_steps() -> list[ModelSaga]:
+    """A covering set: every pair of kinds in every two of the three places, several times, budgets in turn.
+
+    Distinct by construction: no three kinds are taken twice. Where a, b are given, c runs through a shifted diagonal
+    (a + b + k), which for one k alone meets each pair (a, b), (a, c), (b, c); four of them are taken without a pivot.
+    """
+    n = len(BEFORE)
+    triples = [(a, b, BEFORE[(i + j + k) % n]) for i, a in enumerate(BEFORE) for j, b in enumerate(BEFORE) for k in (0, 3, 7, 10)]
+    for first, second, third in ((BEFORE, BEFORE, PIVOT), (BEFORE, PIVOT, BEHIND), (PIVOT, BEHIND, BEHIND)):
+        triples += [(a, b, third[(i + j) % len(third)]) for i, a in enumerate(first) for j, b in enumerate(second)]
+    return [
+        # One step at most has a second attempt, and one a second try at its compensation.
+        ModelSaga(_budgeted(kinds, 8 >> n % 4, 8 >> n // 4 % 4), deaths=2 if n % 7 == 0 else 1, late_cancels=n % 9 == 0)
+        for n, kinds in enumerate(triples)
+    ]
