@@ -15,7 +15,6 @@ from sagafsm.drivers.drive import Settings
 from sagafsm.drivers.effects import Steps
 from sagafsm.drivers.journal import Listener
 from sagafsm.drivers.stopping import Stopping
-from sagafsm.driving import is_driving
 from sagafsm.errors import SagaError
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import verdict_of
@@ -65,16 +64,20 @@ class AsyncOrchestrator:
         await self.close()
 
     async def close(self) -> None:
-        """Drain and let go: actions under way are recorded, nothing new starts, the unfinished resume later."""
+        """Drain and let go: actions under way are recorded, nothing new starts, the unfinished resume later.
+
+        From inside an action it only lets nothing new start: that action still needs the rest. Close again afterwards.
+        """
         self._stopping.ask()
-        if not is_driving():
-            await asyncio.to_thread(self._stopping.wait)
+        if self._operations.driving.is_under_way:
+            return
+        await asyncio.to_thread(self._stopping.wait)
         self._stopping.restore()
         self._operations.driving.keeper.close()
         await self._performer.close(self.store.close if self._owns_store else None)
 
     async def _perform(self, steps: Steps[T]) -> T:
-        if self._stopping() and not is_driving():
+        if self._stopping() and not self._operations.driving.is_under_way:
             raise SagaError("this orchestrator is closed, or closing: nothing new starts (open another)")
         with self._stopping.working():
             return await self._performer.perform(steps)

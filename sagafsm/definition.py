@@ -170,7 +170,7 @@ def policies(in_doubt: InDoubt, what: str) -> tuple[Policy, ...]:
     Raises:
         DefinitionError: it is none of those that exist.
     """
-    given = (in_doubt,) if isinstance(in_doubt, str) else tuple(in_doubt)
+    given = tuple(in_doubt) if isinstance(in_doubt, (tuple, list)) else (in_doubt,)
     if given not in _POLICIES:
         allowed = listed(repr(p[0] if len(p) == 1 else p) for p in _POLICIES)
         raise DefinitionError(f"{what} takes in_doubt={allowed}, not {in_doubt!r}")

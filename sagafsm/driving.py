@@ -23,17 +23,13 @@ from sagafsm.errors import IllegalTransition, InstanceExists, SagaNotFound, Stor
 from sagafsm.instance import SagaInstance
 from sagafsm.registry import Registry
 from sagafsm.store import Store, Stored, Summary
+from sagafsm.values import replace
 
 T = TypeVar("T")
 CREATE_AGAIN = 3
 
 # The instances whose actions are under way around the present code: driving one of them again would wait for itself.
-_driven: ContextVar[frozenset[tuple[int, str]]] = ContextVar("sagafsm_driven", default=frozenset())
-
-
-def is_driving() -> bool:
-    """Whether the present code runs inside an action that some orchestrator drives."""
-    return bool(_driven.get())
+_driven: ContextVar[frozenset[tuple[int, str, int]]] = ContextVar("sagafsm_driven", default=frozenset())
 
 
 @attrs.define(eq=False)
@@ -52,9 +48,18 @@ class Driving:
         stored: Stored = yield StoreCall(functools.partial(self.store.load, instance_id))
         return stored
 
+    def claimed(self, lease: Lease) -> Steps[SagaInstance]:
+        """The instance as it stands once it is ours; nobody else's, so that what becomes of it names no owner."""
+        return replace((yield from self.load(lease.instance_id)).instance, owner=None)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the present code runs inside an action that this orchestrator drives."""
+        return any(driver == id(self) for _, _, driver in _driven.get())
+
     def refuse_reentry(self, instance: SagaInstance, operation: str) -> None:
         """Raise when the present code runs inside an action of this very instance."""
-        if (id(self.store), instance.id) in _driven.get():
+        if any(driven[:2] == (id(self.store), instance.id) for driven in _driven.get()):
             state = f"{instance.state} and driven by the very code that asks"
             raise IllegalTransition(instance.id, state, operation, ("cancel",))
 
@@ -78,8 +83,8 @@ class Driving:
         resources = yield Enter(needed(definition, self.resources) if given is None else given)
 
         def work(lease: Lease) -> Steps[SagaInstance]:
-            fresh = yield from self.load(stored.instance.id)
-            return (yield from self._driven(definition, fresh.instance, lease, resources, mode, opening=opening))
+            instance = yield from self.claimed(lease)
+            return (yield from self._driven(definition, instance, lease, resources, mode, opening=opening))
 
         return (yield from self.owning(stored.summary, work))
 
@@ -176,7 +181,7 @@ class Driving:
         journal = Journal(instance, lease, self.settings.on_event)
         reading = Reading(definition, instance.id, self.settings.max_payload)
         drive = Drive(self.settings, definition, journal, reading, resources)
-        mark = _driven.set(_driven.get() | {(id(self.store), instance.id)})
+        mark = _driven.set(_driven.get() | {(id(self.store), instance.id, id(self))})
         try:
             with _noted(lambda: journal.instance):
                 yield from drive.run(mode, opening=opening, begun=begun)

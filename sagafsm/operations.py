@@ -29,7 +29,6 @@ from sagafsm.errors import (
     InstanceExists,
     MailWaits,
     ResourceMissing,
-    SagaError,
     SagaNotFound,
     StoreConflict,
 )
@@ -151,7 +150,7 @@ class Operations:
         except (StoreConflict, SagaNotFound):
             # Another worker took it, or it was deleted, since the page was read.
             return
-        except SagaError as error:
+        except Exception as error:  # noqa: BLE001 - also what entering a user's resource raises; the others go on
             errors[instance_id] = error
         else:
             resumed.append(instance_id)
@@ -187,8 +186,9 @@ class Operations:
         result_json = None
         if verdict == "resolve(result)":
             instance = (yield from self.driving.load(instance_id)).instance
-            concerned = next((block.step for block in instance.blocked if step in (None, block.step)), "")
-            subject = f"result of step {concerned or instance.current!r} of instance {instance_id!r}"
+            # After a process death the block is yet to be recorded: what it concerns is the step that was running.
+            concerned = step or next((block.step for block in instance.blocked), instance.current or "")
+            subject = f"result of step {concerned!r} of instance {instance_id!r}"
             known = None if instance.is_at_rest else self.driving.registry.of(instance).by_name.get(concerned)
             kind = Any if known is None else known.action.returns
             result_json = encode(result, kind, subject=subject, max_payload=self.driving.settings.max_payload)
@@ -201,8 +201,7 @@ class Operations:
         self.driving.refuse_reentry(stored.instance, verdict.decision)
 
         def work(lease: Lease) -> Steps[SagaInstance]:
-            fresh = yield from self.driving.load(stored.instance.id)
-            journal = Journal(fresh.instance, lease, self.driving.settings.on_event)
+            journal = Journal((yield from self.driving.claimed(lease)), lease, self.driving.settings.on_event)
             while True:
                 mail = yield from journal.mail()
                 batch = Batch(None, journal.instance, self.driving.settings.clock.now())

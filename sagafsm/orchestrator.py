@@ -18,7 +18,7 @@ from sagafsm.drivers.journal import Listener
 from sagafsm.drivers.lease import LeaseKeeper
 from sagafsm.drivers.stopping import Stopping
 from sagafsm.drivers.sync import SyncPerformer
-from sagafsm.driving import Driving, is_driving
+from sagafsm.driving import Driving
 from sagafsm.errors import DefinitionError, SagaError, SagaUnfinished
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations, verdict_of
@@ -128,18 +128,24 @@ class Orchestrator:
         self.close()
 
     def close(self) -> None:
-        """Drain and let go: actions under way are recorded, nothing new starts, the unfinished resume later."""
+        """Drain and let go: actions under way are recorded, nothing new starts, the unfinished resume later.
+
+        From inside an action it only lets nothing new start: that action still needs the rest. Close again afterwards.
+        """
         self._stopping.ask()
-        if not is_driving():
-            self._stopping.wait()
+        if self._operations.driving.is_under_way:
+            return
+        self._stopping.wait()
         self._stopping.restore()
         self._operations.driving.keeper.close()
-        self._performer.close()
-        if self._owns_store:
-            self.store.close()
+        try:
+            self._performer.close()
+        finally:
+            if self._owns_store:
+                self.store.close()
 
     def _perform(self, steps: Steps[T]) -> T:
-        if self._stopping() and not is_driving():
+        if self._stopping() and not self._operations.driving.is_under_way:
             raise SagaError("this orchestrator is closed, or closing: nothing new starts (open another)")
         with self._stopping.working():
             return self._performer.perform(steps)

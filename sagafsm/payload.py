@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Set
 from datetime import timedelta
 from decimal import Decimal
+from enum import Enum
 from types import NoneType
 from typing import Any, get_args, is_typeddict
 from uuid import UUID
@@ -38,6 +39,14 @@ def _duration(value: Any, _: Any) -> timedelta:
     return timedelta(microseconds=value)
 
 
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
+
+
+def _text(value: str) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
 def _model_writer(value: Any) -> Any:
     # By alias and without computed fields: that is what `model_validate` reads.
     return value.model_dump(mode="json", by_alias=True, round_trip=True)
@@ -55,6 +64,9 @@ def _converter() -> Converter:
     for kind in (Decimal, UUID):
         converter.register_unstructure_hook(kind, str)
         converter.register_structure_hook(kind, lambda value, to: value if isinstance(value, to) else to(value))
+    # cattrs leaves enums that are int or str to json, which writes them; here only the plain value is JSON.
+    converter.register_unstructure_hook_func(_is_enum, lambda member: member.value)
+    converter.register_unstructure_hook(str, _text)
     converter.register_unstructure_hook_func(_is_model, _model_writer)
     converter.register_structure_hook_factory(_is_model, _model_reader)
     for plain in (str, int, float, bool):
@@ -64,11 +76,13 @@ def _converter() -> Converter:
 
 
 def _strictly(value: Any, kind: type[Any]) -> Any:
+    if type(value) is kind:
+        return value
     if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not kind:
-        raise TypeError(f"{type(value).__name__} where {kind.__name__} is declared")
-    return value
+    if issubclass(kind, Enum):
+        return kind(value)
+    raise TypeError(f"{type(value).__name__} where {kind.__name__} is declared")
 
 
 @functools.cache

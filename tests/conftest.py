@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.bench import WAYS
-from support.stores import KINDS, new_store
 
 from sagafsm.store import Store
+from support.bench import WAYS
+from support.stores import KINDS, new_store
 
 # Every way over memory; over SQLite those two that differ in how they come to the store.
 PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("store", "way"), PLACES, indirect=["store"], ids=["-".join(place) for place in PLACES])
     elif "way" in asked:
         metafunc.parametrize("way", ("sync", "async"))
-    elif "store" in asked:
+    elif "store" in asked and metafunc.cls is None:  # a class of the contract brings its own
         metafunc.parametrize("store", KINDS, indirect=True)
 
 

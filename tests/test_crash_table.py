@@ -6,12 +6,12 @@ from typing import Any
 
 import attrs
 import pytest
-from support.bench import Bench, is_async, lines
-from support.services import STEADY, Service, saga_of
-from support.mortality import die
 
 from sagafsm.errors import SagaNotFound, StoreConflict
 from sagafsm.store import Store
+from support.bench import Bench, is_async, lines
+from support.mortality import die
+from support.services import STEADY, Service, saga_of
 
 CREATED = ["InstanceCreated", "StepStarted a 1"]
 DIED = "StepInDoubt a 1 process_died"

@@ -11,16 +11,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.bench import Bench, is_async, lines
-from support.clock import FakeClock
-from support.services import STEADY, Service, saga_of
-from support.stores import FailingStore, Wrapped
 
 from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Saga
 from sagafsm.drivers.lease import new_owner
 from sagafsm.errors import StoreConflict
 from sagafsm.events import CancelRequested, StepStarted
 from sagafsm.store import Owner, Store
+from support.bench import Bench, is_async, lines
+from support.clock import FakeClock
+from support.services import STEADY, Service, saga_of
+from support.stores import FailingStore, Wrapped
 
 HOUR = timedelta(hours=1)
 MOMENT = timedelta(milliseconds=30)
@@ -90,7 +90,9 @@ def test_a_living_process_of_this_machine_is_not_replaced(memory: Store) -> None
     """Law 12: nor one whose pid was another's before; pid and start time are looked at together."""
     bench, _ = started(memory, "sync")
     tell = "from sagafsm.drivers.lease import new_owner; print(new_owner('child').process, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", tell], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", tell], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         process = child.stdout.readline().strip()

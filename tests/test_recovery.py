@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.bench import Bench, is_async, lines
-from support.mortality import die
-from support.services import STEADY, Service, saga_of
-
 from sagafsm import DefinitionError, Saga
 from sagafsm.errors import DefinitionChanged
 from sagafsm.events import CancelRequested
 from sagafsm.store import Store
+from support.bench import Bench, is_async, lines
+from support.mortality import die
+from support.services import STEADY, Service, saga_of
 
 
 def test_what_is_due_is_resumed_in_order_of_id(way: str, store: Store) -> None:

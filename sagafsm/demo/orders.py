@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -117,14 +118,19 @@ def _order(line: bytes) -> Order:
     """The order in one line; whatever is wrong with it is a `ValueError` that says what."""
     try:
         text = line.decode()
-        order: Order = decode(text, Order, subject="the order")
-        check_label(order.id, "id")
+        plain = json.loads(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from error
-    except PayloadError as error:
-        raise ValueError(f"{error.path.removeprefix('$.')}: {error.problem}") from error
-    except DefinitionError as error:
-        raise ValueError(str(error)) from error
     except ValueError as error:
         raise ValueError(f"no JSON: {error}") from error
+    if not isinstance(plain, dict):
+        raise ValueError(f"no JSON object but {type(plain).__name__}")
+    try:
+        order: Order = decode(text, Order, subject="the order")
+        check_label(order.id, "id")
+    except PayloadError as error:
+        where = error.path.removeprefix("$").removeprefix(".")
+        raise ValueError(f"{where}: {error.problem}" if where else error.problem) from error
+    except DefinitionError as error:
+        raise ValueError(str(error)) from error
     return order

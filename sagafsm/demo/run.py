@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sagafsm.demo.report import print_audit, print_interrupted, print_report
 from sagafsm.demo.saga import order as order_saga
 from sagafsm.demo.work import work, working
 from sagafsm.errors import SagaError
+from sagafsm.instance import SagaInstance
 
 INTERRUPTED = 130
 
@@ -56,19 +58,19 @@ def run_demo(
     try:
         if crash:
             crash_through(orders, url, total=len(taken), seed=seed, pace=pace, console=console)
-        return _run_and_report(taken, url, folder, run=not crash, pace=pace, console=console)
+        return _run_and_report(taken, url, folder, quiet=crash, pace=pace, console=console)
     except KeyboardInterrupt:
         print_interrupted(console, orders, url)
         return INTERRUPTED
 
 
 def _run_and_report(
-    orders: Sequence[Order], url: str, folder: Path, *, run: bool, pace: timedelta, console: Console
+    orders: Sequence[Order], url: str, folder: Path, *, quiet: bool, pace: timedelta, console: Console
 ) -> int:
     with working(url, folder, pace=pace) as orchestrator:
-        if run:
-            with watching(console, len(orders)) as tell:
-                work(orchestrator, orders, tell)
+        # After --crash too, where nothing is left to do: an order that does not fit what is stored is told.
+        with nullcontext(_tell_nobody) if quiet else watching(console, len(orders)) as tell:
+            work(orchestrator, orders, tell)
         instances = [orchestrator.get(summary.id) for summary in orchestrator.find(saga=order_saga.name)]
         found = audit(folder, instances)
     wanted = {order.id for order in orders}
@@ -76,3 +78,7 @@ def _run_and_report(
     print_report(console, ours, others=len(instances) - len(ours), store_url=url)
     print_audit(console, found, folder)
     return 0 if found.balanced else 1
+
+
+def _tell_nobody(_: SagaInstance) -> None:
+    pass

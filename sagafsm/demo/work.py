@@ -24,3 +24,10 @@ def work(orchestrator: Orchestrator, orders: Sequence[Order], tell: Callable[[Sa
     orchestrator.recover()
     for order in orders:
         tell(orchestrator.run(order_saga, order, id=order.id))
+
+
+def unsettled(orchestrator: Orchestrator, orders: Sequence[Order]) -> list[Order]:
+    """Those of the orders that are neither at rest nor blocked, or not begun."""
+    found = orchestrator.find(saga=order_saga.name)
+    settled = {summary.id for summary in found if summary.is_at_rest or summary.blocked}
+    return [order for order in orders if order.id not in settled]

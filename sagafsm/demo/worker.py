@@ -1,4 +1,4 @@
-"""The process that `--crash` kills: runs all orders and ends, saying nothing but when it begins."""
+"""The process that `--crash` kills: runs what is left of the orders and ends, saying nothing but when it begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sagafsm.demo.folder import folder_of
 from sagafsm.demo.orders import read_orders
-from sagafsm.demo.work import work, working
+from sagafsm.demo.work import unsettled, work, working
 from sagafsm.errors import SagaError
 
 MODULE = "sagafsm.demo.worker"
@@ -26,9 +26,10 @@ def main(given: Sequence[str]) -> int:
     try:
         orders = read_orders(Path(path[0]) if path else None)
         with working(url, folder_of(url), pace=timedelta(seconds=float(pace))) as orchestrator:
+            left = unsettled(orchestrator, orders)
             sys.stdout.write("begun\n")
             sys.stdout.flush()
-            work(orchestrator, orders, lambda _: None)
+            work(orchestrator, left, lambda _: None)
     except SagaError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -16,7 +16,6 @@ from sagafsm.clock import Clock
 from sagafsm.drivers.effects import (
     Answer,
     AwaitLate,
-    Effect,
     Enter,
     Refusal,
     Reply,
@@ -46,34 +45,56 @@ class AsyncPerformer:
 
     async def perform(self, steps: Steps[T]) -> T:
         """Run the steps to their end and return what they return."""
+        interrupt: asyncio.CancelledError | None = None
         try:
             effect = next(steps)
             while True:
                 try:
-                    reply = await self._reply(effect)
+                    if interrupt is not None:
+                        held, interrupt = interrupt, None
+                        raise held
+                    if isinstance(effect, StoreCall):
+                        reply, interrupt = await self._in_full(effect.call)
+                    else:
+                        reply = await self._reply(effect)
                 except BaseException as error:  # noqa: BLE001 - thrown into the steps, which release their lease and raise it
                     effect = steps.throw(error)
                 else:
                     effect = steps.send(reply)
         except StopIteration as end:
+            if interrupt is not None:
+                raise interrupt from None
             result: T = end.value
             return result
 
     async def close(self, close_store: Callable[[], None] | None) -> None:
         """Leave the resources, close the store, if told how, on the thread that used it, and end that thread."""
-        await self._resources.leave()
-        if close_store is not None and not self._closed:
-            await self._on_writer(close_store)
-        self._closed = True
-        self._writer.shutdown()
+        try:
+            await self._resources.leave()
+        finally:
+            if close_store is not None and not self._closed:
+                await asyncio.get_running_loop().run_in_executor(self._writer, close_store)
+            self._closed = True
+            self._writer.shutdown()
 
-    async def _on_writer(self, call: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, call)
+    async def _in_full(self, call: Callable[[], Any]) -> tuple[Any, asyncio.CancelledError | None]:
+        """What a call of the store gave, and the cancel that came meanwhile: it takes place all the same.
 
-    async def _reply(self, effect: Effect) -> Any:
+        Its answer must be known before the steps are left: the token of a claim, say, without which it cannot be given up.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._writer, call)
+        interrupt: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait({future})
+            except asyncio.CancelledError as error:
+                interrupt = error
+        if interrupt is not None and future.exception() is not None:
+            raise interrupt
+        return future.result(), interrupt
+
+    async def _reply(self, effect: UserCall | Sleep | AwaitLate | Enter) -> Any:
         match effect:
-            case StoreCall(call=call):
-                return await self._on_writer(call)
             case UserCall():
                 return await self._call(effect)
             case Sleep(duration=duration):

@@ -26,21 +26,31 @@ class Kept:
 
     factory: Callable[[], Any]
     value: Any = attrs.field(default=None, init=False)
+    _entered: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _closing: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
 
     async def enter(self) -> Any:
-        """The value of the context manager, which stays entered until `leave`."""
-        entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._keep(entered))
-        await asyncio.wait({self._task, entered}, return_when=asyncio.FIRST_COMPLETED)
-        if self._task.done():
+        """The value of the context manager, which stays entered until `leave`; for all who ask, entered once."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep())
+        opening = asyncio.ensure_future(self._entered.wait())
+        try:
+            await asyncio.wait({self._task, opening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            opening.cancel()
+        if self.failed:
             await self._task
         return self.value
 
-    async def _keep(self, entered: asyncio.Future[None]) -> None:
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be entered."""
+        return self._task is not None and self._task.done() and not self._entered.is_set()
+
+    async def _keep(self) -> None:
         async with self.factory() as self.value:
-            entered.set_result(None)
+            self._entered.set()
             await self._closing.wait()
 
     async def leave(self) -> None:
@@ -66,18 +76,23 @@ class Resources:
         return {name: await self._entered(value) if is_factory(value) else value for name, value in given.items()}
 
     async def _entered(self, factory: Callable[[], Any]) -> Any:
-        if id(factory) not in self._kept:
-            kept = Kept(factory)
-            value = await kept.enter()
-            self._kept[id(factory)] = kept
-            return value
-        return self._kept[id(factory)].value
+        # Kept before it is entered: another instance that asks meanwhile waits for the same one.
+        kept = self._kept.setdefault(id(factory), Kept(factory))
+        try:
+            return await kept.enter()
+        finally:
+            if kept.failed and self._kept.get(id(factory)) is kept:
+                del self._kept[id(factory)]
 
     async def leave(self) -> None:
-        """Leave all of them, the last entered first."""
-        while self._kept:
-            _, kept = self._kept.popitem()
-            await kept.leave()
+        """Leave all of them, the last entered first; one that raises does not keep the others."""
+        try:
+            if self._kept:
+                _, kept = self._kept.popitem()
+                await kept.leave()
+        finally:
+            if self._kept:
+                await self.leave()
 
 
 def needed(definition: Definition, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,9 +57,11 @@ class SyncPerformer:
 
     def close(self) -> None:
         """Leave the resources and end the background loop."""
-        if self._resources.entered:
-            self.loop.wait(self._resources.leave())
-        self.loop.close()
+        try:
+            if self._resources.entered:
+                self.loop.wait(self._resources.leave())
+        finally:
+            self.loop.close()
 
     def _reply(self, effect: Effect) -> Any:
         match effect:

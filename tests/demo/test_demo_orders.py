@@ -108,15 +108,16 @@ def test_an_order_survives_being_stored():
             "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
         (without("card"), "card: missing 'card'"),
+        ("[]", "no JSON object but list"),
         (changed(id=17), "id: int where str is declared"),
         (changed(id="a/b"), "id takes 1 to 200 characters, none a control character or '/', not 'a/b'"),
-        (changed(lines=[]), "$: lines is empty"),
+        (changed(lines=[]), "does not fit Order: lines is empty"),
         (changed(lines=line(quantity=0)), "lines[0]: quantity is 0, which is less than 1"),
         (changed(lines=line(quantity="2")), "lines[0].quantity: str where int is declared"),
         (changed(lines=line(unit_price=1.5)), "lines[0].unit_price: float where int is declared"),
         (GOOD_LINE, "order 'o-1' stands in line 1 already"),
     ],
-    ids=["json", "missing", "type", "id", "empty", "zero", "text", "float", "twice"],
+    ids=["json", "missing", "list", "type", "id", "empty", "zero", "text", "float", "twice"],
 )
 def test_a_bad_line_is_named_with_file_number_and_problem(tmp_path: Path, text: str, problem: str):
     file = tmp_path / "orders.jsonl"

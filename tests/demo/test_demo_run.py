@@ -287,12 +287,19 @@ def test_a_worker_that_is_killed_again_and_again_gets_through_and_balances(demo:
     assert demo.printed.splitlines()[-1] == "balanced"
 
 
-def test_a_worker_that_fails_by_itself_is_told(demo: Demo, tmp_path: Path):
+def test_orders_that_do_not_fit_the_store_are_told_after_a_crash_too(demo: Demo, tmp_path: Path):
     file = some_orders(tmp_path, "o-1001")
     demo.run(file)
     file.write_text(file.read_text(encoding="utf-8").replace("tok_visa", "tok_amex"), encoding="utf-8")
-    with pytest.raises(SagaError) as caught:
+    with pytest.raises(InputMismatch):
         demo.run(file, crash=True)
+
+
+def test_a_worker_that_fails_by_itself_is_told(demo: Demo):
+    demo.folder.mkdir()
+    (demo.folder / "saga.db").write_bytes(b"no database at all, but long enough to look like one" * 10)
+    with pytest.raises(SagaError) as caught:
+        demo.run(crash=True)
     assert str(caught.value) == "the worker failed by itself with status 1 (what it said stands above)"
 
 

@@ -7,15 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.bench import Bench, is_async, lines
-from support.clock import NOON
-from support.mortality import die
-from support.services import STEADY, Service, add, saga_of
 
 from sagafsm import Context, IllegalTransition, Orchestrator, OutcomeUnknown, Saga
 from sagafsm.errors import SagaNotFound
 from sagafsm.events import CancelRequested
 from sagafsm.store import Store
+from support.bench import Bench, is_async, lines
+from support.clock import NOON
+from support.mortality import die
+from support.services import STEADY, Service, add, saga_of
 
 PLAIN: dict[str, dict[str, Any]] = {"a": {}, "b": {}, "c": {}}
 PIVOT: dict[str, dict[str, Any]] = {"a": {}, "b": {"pivot": True}, "c": {"undo": False}}
@@ -24,7 +24,9 @@ UNDO_A = ["CompensationStarted a 1", "CompensationSucceeded a 1", "InstanceFaile
 UNDO_B = ["CompensationStarted b 1", "CompensationSucceeded b 1", *UNDO_A]
 
 
-def bench_of(store: Any, way: str, /, script: dict[str, list[Any]] | None = None, **steps: Any) -> tuple[Bench, Service]:
+def bench_of(
+    store: Any, way: str, /, script: dict[str, list[Any]] | None = None, **steps: Any
+) -> tuple[Bench, Service]:
     service = Service(script=script or {})
     return Bench(store, saga_of(service, is_async=is_async(way), **steps), way), service
 
@@ -80,7 +82,7 @@ def test_a_refused_action_is_not_retried_after_a_cancel(way: str, memory: Store)
 
 def test_a_cancel_goes_back_even_out_of_the_last_step(way: str, memory: Store) -> None:
     """Law 10: also out of the last step, as long as the end is not durable."""
-    bench, service = bench_of(memory, way, {"b": [posting(memory)]}, a={}, b={})
+    bench, _service = bench_of(memory, way, {"b": [posting(memory)]}, a={}, b={})
     assert bench.run().compensated
     assert [*CANCELLED, "StepSucceeded b 1", *UNDO_B] == lines(memory.history("o-1"))[4:]
 
@@ -175,9 +177,9 @@ def test_a_cancel_on_a_pivot_that_fails_is_the_cause(way: str, memory: Store) ->
     steps = {**PIVOT, "b": {"pivot": True, "retry": STEADY}}
     bench, service = bench_of(memory, way, {"b": [posting(memory, refuse)]}, **steps)
     assert bench.run().compensated
-    assert ["CancelRequested no", "StepFailed b 1", "CauseRecorded cancel no", *UNDO_A] == lines(
-        memory.history("o-1")
-    )[4:]
+    assert ["CancelRequested no", "StepFailed b 1", "CauseRecorded cancel no", *UNDO_A] == lines(memory.history("o-1"))[
+        4:
+    ]
     assert ["a 1", "b 1", "undo a 1 of a!"] == service.calls
 
 
@@ -201,7 +203,12 @@ def test_the_probe_settles_a_pivot_in_doubt_with_a_cancel(said: str, added: list
 @pytest.mark.parametrize(
     ("decision", "given", "state", "added"),
     [
-        ("retry", {}, "completed", ["DecisionMade retry b", "StepStarted b 2", "StepSucceeded b 2", "CancelCameTooLate"]),
+        (
+            "retry",
+            {},
+            "completed",
+            ["DecisionMade retry b", "StepStarted b 2", "StepSucceeded b 2", "CancelCameTooLate"],
+        ),
         (
             "resolve",
             {"result": 1, "reason": "seen"},
@@ -224,7 +231,9 @@ def test_a_pivot_in_doubt_is_not_gone_back_from_until_it_is_settled(
     bench, service = bench_of(memory, way, {"b": [posting(memory, lose)]}, **steps)
     instance = bench.run()
     assert ["a 1", "b 1"] == service.calls, "no automatic attempt follows"
-    assert (("retry", "resolve(result)", "resolve(not_done)", "abandon"),) == tuple(b.decisions for b in instance.blocked)
+    assert (("retry", "resolve(result)", "resolve(not_done)", "abandon"),) == tuple(
+        b.decisions for b in instance.blocked
+    )
     with pytest.raises(IllegalTransition) as caught:
         bench.ask("skip", "o-1", reason="enough")
     assert (
@@ -251,7 +260,7 @@ def test_after_the_pivot_a_cancel_is_refused(way: str, memory: Store) -> None:
 
 def test_one_that_slips_in_behind_the_pivot_came_too_late(way: str, memory: Store) -> None:
     """Law 10: posted before the pivot's success was seen, read after it."""
-    bench, service = bench_of(memory, way, {"c": [posting(memory)]}, **PIVOT)
+    bench, _service = bench_of(memory, way, {"c": [posting(memory)]}, **PIVOT)
     assert "completed" == bench.run().state
     assert ["CancelRequested no", "CancelCameTooLate", "StepSucceeded c 1", "InstanceCompleted"] == lines(
         memory.history("o-1")

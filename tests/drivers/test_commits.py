@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.bench import Bench, is_async, lines
-from support.services import STEADY, Service, saga_of
-from support.stores import CountingStore, FailingStore
 
 from sagafsm.errors import MailWaits, StoreConflict, StoreError
 from sagafsm.outcome import Returned
 from sagafsm.store import Store
+from support.bench import Bench, is_async, lines
+from support.services import STEADY, Service, saga_of
+from support.stores import CountingStore, FailingStore
 
 PLAIN: dict[str, dict[str, Any]] = {"a": {}, "b": {}, "c": {}}
 FORTH = [

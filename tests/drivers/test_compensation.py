@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.bench import Bench, is_async, lines
-from support.clock import FakeClock
-from support.mortality import die
-from support.services import STEADY, Service, saga_of
 
 from sagafsm import Context, Orchestrator, OutcomeUnknown, Saga
 from sagafsm.events import CancelRequested, CompensationStarted, InstanceBlocked, StepStarted
 from sagafsm.store import Store
+from support.bench import Bench, is_async, lines
+from support.clock import FakeClock
+from support.mortality import die
+from support.services import STEADY, Service, saga_of
 
 
 def ran(store: Store, way: str, script: dict[str, list[Any]], **steps: Any) -> tuple[Bench, Service, list[str]]:
@@ -181,7 +181,10 @@ def test_a_result_over_max_payload_is_refused(way: str, memory: Store) -> None:
     saga.add_step("a", lambda: "x" * 100, lambda result: None)
     bench = Bench(memory, saga, way, options={"max_payload": 100})
     instance = bench.run("m")
-    assert "result of step 'a' of instance 'o-1' at $: 102 bytes of JSON, more than max_payload=100" == instance.error.message
+    assert (
+        "result of step 'a' of instance 'o-1' at $: 102 bytes of JSON, more than max_payload=100"
+        == instance.error.message
+    )
     assert instance.compensated
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import interrupted
-from support.bench import Bench, is_async, lines
-from support.services import STEADY, Service, saga_of
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaError
 from sagafsm.store import Store
+from support import interrupted
+from support.bench import Bench, is_async, lines
+from support.services import STEADY, Service, saga_of
 
 RESTS = "instance 'o-1' rests in 'running:b'; resume('o-1') or recover() goes on"
 CHILD_WAYS = (
@@ -49,7 +49,9 @@ def signalled(child: subprocess.Popen[str], number: signal.Signals) -> tuple[lis
 @pytest.mark.parametrize("kind", CHILD_WAYS)
 def test_ctrl_c_reaches_the_action_and_the_instance_resumes(kind: str, tmp_path: Path) -> None:
     """Law 10: Ctrl-C is no cancel: it propagates with a note, the lease is released, the history stays as it is."""
-    with child_of(tmp_path, kind, seconds=0.5 if kind.startswith("async") and "action" not in kind else interrupted.LONG) as child:
+    with child_of(
+        tmp_path, kind, seconds=0.5 if kind.startswith("async") and "action" not in kind else interrupted.LONG
+    ) as child:
         out, err = signalled(child, signal.SIGINT)
     assert -signal.SIGINT == child.returncode, err
     got = "CancelledError" if "async action" in kind else "KeyboardInterrupt"
@@ -59,7 +61,10 @@ def test_ctrl_c_reaches_the_action_and_the_instance_resumes(kind: str, tmp_path:
         out = [line for line in out if line != "b returns"]
     else:
         assert f"b got {got}" == out.pop(0)
-    assert [f"main got {'CancelledError' if kind.startswith('async') else 'KeyboardInterrupt'}: {RESTS}", "owner None"] == out
+    assert [
+        f"main got {'CancelledError' if kind.startswith('async') else 'KeyboardInterrupt'}: {RESTS}",
+        "owner None",
+    ] == out
     assert "Exception in thread" not in err
     assert "never retrieved" not in err
 
@@ -195,7 +200,7 @@ def test_close_ends_a_backoff(way: str, memory: Store) -> None:
 def test_a_compensation_under_way_is_drained_too(memory: Store) -> None:
     """Law 18: what was started is recorded, the next undo is not begun."""
     orchestrators: list[Orchestrator] = []
-    service = Service(script={"c": ["fail"], "undo b": [lambda: orchestrators[0]._stopping.ask()]})
+    service = Service(script={"c": ["fail"], "undo b": [lambda: [one._stopping.ask() for one in orchestrators]]})
     saga = saga_of(service, a={}, b={}, c={})
     with Orchestrator(memory, sagas=[saga]) as orchestrator:
         orchestrators.append(orchestrator)

@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.bench import Bench
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga
 from sagafsm.errors import ResourceMissing
 from sagafsm.store import Store
+from support.bench import Bench
 
 
 def saga_with(*names: str) -> Saga:
     saga = Saga("order", resources=("shop",))
     for name in names:
-        saga.add_step(name, lambda shop: str(shop), lambda shop, result: None)
+        saga.add_step(name, lambda shop: f"{shop}", lambda shop, result: None)
     return saga
 
 
@@ -120,10 +120,14 @@ def test_a_class_of_context_managers_is_a_factory_too(way: str, memory: Store) -
             log.append("left")
 
     saga = saga_with("a", "b")
-    assert {"a": "session", "b": "session"} == Bench(memory, saga, way, options={"resources": {"shop": Session}}).run().results
+    assert {"a": "session", "b": "session"} == Bench(
+        memory, saga, way, options={"resources": {"shop": Session}}
+    ).run().results
     assert ["entered", "left"] == log
     plain = Session()
-    assert {"a": str(plain), "b": str(plain)} == Bench(memory, saga, way, options={"resources": {"shop": plain}}).run(id="o-2").results
+    assert {"a": str(plain), "b": str(plain)} == Bench(memory, saga, way, options={"resources": {"shop": plain}}).run(
+        id="o-2"
+    ).results
     assert ["entered", "left"] == log
 
 
@@ -147,3 +151,55 @@ def test_a_factory_that_fails_leaves_the_instance_alone(way: str, memory: Store)
     assert {"o-1": "no route"} == {id: str(error) for id, error in report.errors.items()}
     assert ("o-2",) == report.resumed
     assert memory.load("o-1").summary.owner is None
+
+
+def test_one_that_cannot_be_left_does_not_keep_the_others(way: str, memory: Store) -> None:
+    """All are left, the last entered first; what one of them raises is told."""
+    log: list[str] = []
+
+    def factory(name: str) -> Any:
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[str]:
+            yield name
+            log.append(f"left {name}")
+            if name == "stock":
+                raise ConnectionError("lost")
+
+        return opened
+
+    saga = Saga("order", resources=("shop", "stock", "till"))
+    saga.add_step("a", lambda shop, stock, till: [shop, stock, till])
+    resources = {name: factory(name) for name in saga.definition.resources}
+    with pytest.raises(ConnectionError, match="lost"):
+        Bench(memory, saga, way, options={"resources": resources}).run()
+    assert ["left till", "left stock", "left shop"] == log
+    assert {"a": ["shop", "stock", "till"]} == memory.load("o-1").instance.results
+
+
+def test_a_factory_that_failed_may_be_entered_later(way: str, memory: Store) -> None:
+    """A resource that could not be entered is tried again by the next run."""
+    tries: list[int] = []
+
+    @asynccontextmanager
+    async def shaky() -> AsyncIterator[str]:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ConnectionError("no route")
+        yield "shop"
+
+    saga = saga_with("a")
+    if way == "sync":
+        with Orchestrator(memory, sagas=[saga], resources={"shop": shaky}) as orchestrator:
+            with pytest.raises(ConnectionError):
+                orchestrator.run(saga, 1)
+            assert {"a": "shop"} == orchestrator.run(saga, 1).results
+    else:
+
+        async def main() -> None:
+            async with AsyncOrchestrator(memory, sagas=[saga], resources={"shop": shaky}) as orchestrator:
+                found = await asyncio.gather(*(orchestrator.run(saga, 1) for _ in range(2)), return_exceptions=True)
+                assert [ConnectionError, ConnectionError] == [type(one) for one in found]
+                assert {"a": "shop"} == (await orchestrator.run(saga, 1)).results
+
+        asyncio.run(main())
+    assert 2 == len(tries)

@@ -10,14 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.bench import Bench, lines
-from support.clock import NOON
-from support.services import Service, saga_of
 
 from sagafsm import Context, OutcomeUnknown, Retry, Saga
 from sagafsm.events import CancelRequested, CompensationStarted, LateResult, StepFailed, StepInDoubt, StepStarted
 from sagafsm.instance import SagaInstance
 from sagafsm.store import Store
+from support.bench import Bench, lines
+from support.clock import NOON
+from support.services import Service, saga_of
 
 SHORT = timedelta(milliseconds=40)
 LONGER = timedelta(milliseconds=200)
@@ -261,9 +261,9 @@ def test_an_outcome_after_the_driver_has_left_is_logged(memory: Store, caplog: p
         instance = bench.run()
         slow.ended.set()
         join_calls()
-    assert [
-        "attempt 1 of step 'a' of instance 'o-1' ended after its driver had left; its outcome is not recorded"
-    ] == [record.getMessage() for record in caplog.records]
+    assert ["attempt 1 of step 'a' of instance 'o-1' ended after its driver had left; its outcome is not recorded"] == [
+        record.getMessage() for record in caplog.records
+    ]
     assert instance.history == memory.history("o-1")
 
 
@@ -300,6 +300,7 @@ def test_the_context_tells_when_the_outcome_comes_too_late(memory: Store) -> Non
 
 def test_a_cancel_during_the_grace_goes_back(memory: Store) -> None:
     """Laws 6 and 10: a cancel that comes while a timed-out call may still answer: its answer counts, then backward."""
+
     def late() -> str:
         until_in_doubt(memory)
         memory.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))

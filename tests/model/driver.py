@@ -42,8 +42,8 @@ class Settled(NamedTuple):
 class Driver:
     """Makes commits for the instances of one saga, each checked against the laws."""
 
-    def __init__(self, saga: ModelSaga) -> None:
-        self.definition, self.laws = saga.definition, Laws(saga)
+    def __init__(self, saga: ModelSaga, *, fine: bool) -> None:
+        self.definition, self.laws, self.fine = saga.definition, Laws(saga), fine
         self.names = self.laws.names
         self._made: dict[tuple[Any, ...], Settled | None] = {}
         self._instances: dict[tuple[Any, ...], SagaInstance] = {}
@@ -156,10 +156,10 @@ class Driver:
         return command, ready
 
     def _settled(self, batch: Batch, command: Command | None) -> Settled:
-        key = key_of_instance(batch.instance)
+        key = key_of_instance(batch.instance, fine=self.fine)
         instance = self._instances.get(key)
         if instance is None:
-            instance = self._instances[key] = canonical(batch.instance)
+            instance = self._instances[key] = canonical(batch.instance, fine=self.fine)
         absorbed = e.CancelRequested in map(type, batch.events)
         gone = self.laws.gone(batch)
         if command is None:

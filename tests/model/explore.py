@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ import sagafsm.outcome
 from model.laws import TRAP, UNDEFINED, LawBroken, broken
 from model.moves import Environment, Move
 from model.sagas import ModelSaga
+from model.walks import Walks
 from model.world import State
 
 
@@ -23,9 +23,10 @@ class Figures:
     sagas: int = 0
     states: int = 0
     transitions: int = 0
+    walks: int = 0
 
     def __str__(self) -> str:
-        return f"{self.sagas:,} sagas, {self.states:,} states, {self.transitions:,} transitions"
+        return f"{self.sagas:,} sagas, {self.states:,} states, {self.transitions:,} transitions, {self.walks:,} walks"
 
 
 @contextmanager
@@ -48,59 +49,71 @@ def explore_all(sagas: Iterable[ModelSaga]) -> Figures:
             exploration.run()
             figures.sagas += 1
             figures.states += len(exploration.states)
-            figures.transitions += exploration.transitions
+            figures.transitions += sum(map(len, exploration.moves))
+            figures.walks += exploration.walks
     return figures
 
 
 class Exploration:
-    """The reachable states of one saga. Every state is numbered; `came` tells from which, and how."""
+    """The reachable states of one saga, numbered in order of discovery, with what may happen in each.
 
-    def __init__(self, saga: ModelSaga) -> None:
-        self.saga, self.environment = saga, Environment(saga)
-        self.numbers: dict[tuple[object, ...], int] = {}
+    `moves` tells for every state where each label leads; `came` from where, and how, it was first reached.
+    """
+
+    def __init__(self, saga: ModelSaga, *, fine: bool = False) -> None:
+        self.saga, self.environment = saga, Environment(saga, fine=fine)
         self.states: list[State] = []
-        self.came: list[tuple[int, str]] = []
-        self.good: list[tuple[int, int]] = []
-        self.transitions = 0
+        self.moves: list[dict[str, int]] = []
+        self.first: dict[str, int] = {}
+        self.walks = 0
+        self._numbers: dict[tuple[object, ...], int] = {}
+        self._came: list[tuple[int, str]] = []
+        self._good: list[tuple[int, int]] = []
 
     def run(self) -> None:
-        """Reach everything, then look for traps."""
+        """Reach everything, then look for traps, then walk with and without interruption.
+
+        Raises:
+            LawBroken: with the saga, and the trace that leads to where it is broken.
+        """
         now = -1
         try:
-            for move in self.environment.first():
-                self._take(-1, move)
-            for now, state in enumerate(self.states):  # it grows
+            self.first = {move.label: self._take(-1, move) for move in self.environment.first()}
+            for now, state in enumerate(self.states):  # noqa: B007 - it grows, and `now` is read when a law is broken
+                self.moves.append({})
                 for move in self.environment.moves(state):
-                    self._take(now, move)
+                    self.moves[now][move.label] = self._take(now, move)
             now = self._trap()
             if now >= 0:
-                broken(TRAP, f"no continuation leads to rest from {self.states[now]}")
+                broken(TRAP, f"no continuation leads to rest from {self.states[now].instance}")
+            self.walks = Walks(self.saga, self.first["run"], self.states, self.moves).check()
         except Exception as error:
             failure = error if isinstance(error, LawBroken) else LawBroken(UNDEFINED, repr(error))
-            failure.where = f"{self.saga}\n{self.trace(now)}"
+            failure.where = failure.where or self.trace(now)
+            failure.where = f"{self.saga}\n{failure.where}"
             raise failure from (None if failure is error else error)
 
-    def _take(self, source: int, move: Move) -> None:
-        self.transitions += 1
+    def _take(self, source: int, move: Move) -> int:
         state = move.to
         key = (id(state.instance), *state[1:])
-        number = self.numbers.get(key)
+        number = self._numbers.get(key)
         if number is None:
-            number = self.numbers[key] = len(self.states)
+            number = self._numbers[key] = len(self.states)
             self.states.append(state)
-            self.came.append((source, move.label))
+            self._came.append((source, move.label))
             try:
                 self.environment.laws.state(state)
             except LawBroken as error:
-                error.what += f" (after {move.label!r})"
+                error.where = self.trace(number)
                 raise
         if move.good and source >= 0:
-            self.good.append((source, number))
+            self._good.append((source, number))
+        return number
 
     def _trap(self) -> int:
         """A state from which no good continuation leads to rest; -1 when there is none."""
         before: dict[int, list[int]] = {}
-        for source, target in self.good:
+        for source, target in self._good:
             before.setdefault(target, []).append(source)
         safe = [state.instance.is_at_rest for state in self.states]
         waiting = [number for number, is_safe in enumerate(safe) if is_safe]
@@ -115,13 +128,7 @@ class Exploration:
         """What led to a state, a line each."""
         lines: list[str] = []
         while number >= 0:
-            state = self.states[number]
-            where = " ".join(filter(None, (state.instance.state, state.phase, state.called)))
-            number, label = self.came[number]
-            lines.append(f"  {label} -> {where}, world {state.world}, mail {state.mail}")
+            source, label = self._came[number]
+            lines.append(f"  {label} -> {self.states[number]}")
+            number = source
         return "\n".join(reversed(lines))
-
-
-def tally(exploration: Exploration) -> Counter[str]:
-    """How many states an exploration has by machine state and phase, for profiling by hand."""
-    return Counter(f"{state.instance.state} {state.phase} {state.called}" for state in exploration.states)

@@ -11,10 +11,11 @@ from sagafsm.decide import key_of
 from sagafsm.decision import Verdict
 from sagafsm.errors import IllegalTransition
 from sagafsm.instance import SagaInstance
+from sagafsm.record import StepRecord
 from sagafsm.store import changes
 
-from model.sagas import ModelSaga
-from model.world import CANCEL, State, World
+from model.sagas import Kind, ModelSaga
+from model.world import State, World
 
 ALL_DECISIONS: tuple[e.Decision, ...] = (
     "retry", "resolve(result)", "resolve(not_done)", "resolve(undone)", "compensate", "skip", "abandon",
@@ -51,6 +52,10 @@ TRAP = "no trap"
 UNDEFINED = "no undefined continuation"
 PROGRESS = "what is not parked makes progress"
 SAME = "resuming equals never having stopped"
+COMMITS = "N+1 commits without a fault"
+BLIND = "a doubt is never acted on blindly"
+BUDGET = "no more calls than the budget allows"
+CRASHES = "the fifth process death in a row blocks"
 
 
 def row(saga: ModelSaga, reason: str, step: int, *, cause: bool) -> tuple[e.Decision, ...]:
@@ -147,8 +152,16 @@ class Laws:
         retried = any(isinstance(other, e.DecisionMade) and other.decision == "retry" for other in batch.events)
         if before.cancel is not None and not retried:
             broken(CANCEL_LOST, f"{event} although a cancel waits and nobody ordered it")
-        if event.key != key_of(before, event.step, "action") or event.attempt != before.steps[event.step].attempt + 1:
+        record = before.steps[event.step]
+        if event.key != key_of(before, event.step, "action") or event.attempt != record.attempt + 1:
             broken(WRITE_AHEAD, f"{event} has attempt {event.attempt}, key {event.key!r}")
+        if record.action.deaths + (record.status == "running") >= 5:
+            broken(CRASHES, f"{event} after 5")
+        kind = self.saga.kinds[self.position[event.step]]
+        if record.action.spent - (record.status == "running") >= kind.attempts:
+            broken(BUDGET, f"{event} after {record.action.spent} calls, of {kind.attempts} that are allowed")
+        if record.status == "in_doubt" and not retried and not ("retry" in kind.in_doubt and _asked(kind, record)):
+            broken(BLIND, f"{event} while it is in doubt whether it was done")
         for name in self.names[: self.position[event.step]]:
             if before.steps[name].status != "done":
                 broken(WRITE_AHEAD, f"{event} while {name} is {before.steps[name].status}")
@@ -161,6 +174,10 @@ class Laws:
             if status in ("done", "unstorable", "running", "in_doubt"):
                 if not (event.kind == "decision" and event.step == self.pivot):
                     broken(PIVOT, f"{event} while the pivot is {status}")
+        if event.kind == "doubt":
+            kind, record = self.saga.kinds[self.position[event.step or ""]], before.steps[event.step or ""]
+            if record.status != "in_doubt" or "compensate" not in kind.in_doubt or not _asked(kind, record):
+                broken(BLIND, f"{event} although {kind} does not say so of {record}")
         if before.cancel is not None and event.kind != "cancel":
             broken(CANCEL_LOST, f"the cause is {event.kind} although a cancel came first")
 
@@ -176,6 +193,13 @@ class Laws:
             broken(ORDER, f"{event} is given {record.result_json}")
         if event.key != key_of(before, event.step, "compensation") or event.attempt != record.compensation.attempt + 1:
             broken(WRITE_AHEAD, f"{event} has attempt {event.attempt}, key {event.key!r}")
+        if record.compensation.deaths + (record.undo == "running") >= 5:
+            broken(CRASHES, f"{event} after 5")
+        kind = self.saga.kinds[self.position[event.step]]
+        if record.compensation.spent - (record.undo == "running") >= kind.undos:
+            broken(BUDGET, f"{event} after {record.compensation.spent} calls, of {kind.undos} that are allowed")
+        if record.status == "in_doubt" and not (record.conceded or ("compensate" in kind.in_doubt and _asked(kind, record))):
+            broken(BLIND, f"{event} while it is in doubt whether there is anything to undo")
         here = before.started.index(event.step)
         for name in before.started[:here]:
             if before.steps[name].undo is not None:
@@ -275,8 +299,11 @@ class Laws:
             broken(DECISIONS, f"{decision} is accepted in {instance}: {made}")
 
 
-def _reason(instance: SagaInstance) -> str | None:
+def _asked(kind: Kind, record: StepRecord) -> bool:
+    """Whether the probe, where there is one, has been asked and could not tell."""
+    return record.probed or not kind.probe
+
+
+def _reason(instance: SagaInstance) -> e.BlockReason | None:
     return instance.blocked[0].reason if instance.blocked else None
 
-
-__all__ = ["ALL_DECISIONS", "CANCEL", "LawBroken", "Laws", "broken", "row"]

@@ -35,8 +35,8 @@ class Move(NamedTuple):
 class Environment:
     """All that may happen to the instances of one saga."""
 
-    def __init__(self, saga: ModelSaga) -> None:
-        self.saga, self.driver = saga, Driver(saga)
+    def __init__(self, saga: ModelSaga, *, fine: bool = False) -> None:
+        self.saga, self.driver = saga, Driver(saga, fine=fine)
         self.laws, self.names = self.driver.laws, self.driver.names
         self.results = tuple(Returned(result_json=f'"{name}"') for name in self.names)
 
@@ -55,7 +55,7 @@ class Environment:
             if world[position]:
                 broken(ORDER, f"an earlier step is undone while the effect of {self.names[position]} is still there")
         mail = "absorbed" if absorbed else state.mail
-        if mail == "none" and instance.cause is not None and not self.saga.late_cancels:
+        if mail == "none" and instance.cause is not None and not self.saga.thorough:
             # Nobody will cancel any more, so that whether somebody has makes no difference.
             mail = "absorbed"
         return State(instance, world, "calling" if called else "cold", called, step, mail)
@@ -67,7 +67,7 @@ class Environment:
         """Everything that may happen in a state."""
         if state.instance.is_at_rest:
             return
-        if state.mail == "none" and (state.instance.cause is None or self.saga.late_cancels):
+        if state.mail == "none" and (state.instance.cause is None or self.saga.thorough):
             yield Move("a cancel is posted", False, state._replace(mail="waiting"))
         if state.phase == "cold":
             yield from self._cold(state)
@@ -88,7 +88,8 @@ class Environment:
             yield Move("a driver goes on", True, self._to(state, world, self.driver.settle(state, look=True, now=LATER)))
         if instance.wake_at is not None and state.mail == "waiting":
             yield Move("a sleeper looks", False, self._to(state, world, self.driver.settle(state, look=True)))
-        yield Move("decision abandon", False, self._to(state, world, self.driver.abandon(state)))
+        if instance.blocked or self.saga.thorough:
+            yield Move("decision abandon", False, self._to(state, world, self.driver.abandon(state)))
         if instance.blocked:
             yield from self._decisions(state)
 
@@ -150,7 +151,8 @@ class Environment:
             if effect:
                 yield Move("no answer, done", False, self._to(state, landed, self.driver.settle(state)))
         else:
-            yield Move("timed out", False, self._silent(state))
+            if self.saga.silence:
+                yield Move("timed out", False, self._silent(state))
             yield from self._ended(state, "OutcomeUnknown, not done", False, world, UNKNOWN)
             if effect:
                 yield from self._ended(state, "OutcomeUnknown, done", False, landed, UNKNOWN)
@@ -169,7 +171,8 @@ class Environment:
             if world[step]:
                 yield Move("compensation silent, undone", False, self._to(state, undone, self.driver.settle(state)))
         else:
-            yield Move("compensation timed out", False, self._silent(state))
+            if self.saga.silence:
+                yield Move("compensation timed out", False, self._silent(state))
             yield from self._ended(state, "compensation raised PermanentFailure", False, world, PERMANENT)
             if world[step]:
                 yield from self._ended(state, "compensation raised, undone", False, undone, RAISED)
@@ -190,7 +193,7 @@ class Environment:
 
     def _ended(self, state: State, label: str, good: bool, world: World, outcome: Outcome) -> Iterator[Move]:
         yield Move(label, good, self._to(state, world, self.driver.settle(state, outcome)))
-        if good:
+        if good and self.saga.thorough:
             stopped = self.driver.settle(state, outcome, start=False)
             yield Move(f"{label}; the driver stops", False, self._to(state, world, stopped))
 

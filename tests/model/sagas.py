@@ -63,13 +63,15 @@ BEHIND = tuple(_plain(pivot=False))
 class ModelSaga:
     """A saga to explore, and how far its environment goes.
 
-    `deaths`: how many process deaths in a row it may cause in one step. `late_cancels`: it also cancels what goes back
-    already, which is to change nothing.
+    `deaths`: how many process deaths in a row it may cause in one step. `thorough`: it also stops drivers between
+    commits, cancels what goes back already, and abandons what is not blocked. `silence`: calls may time out, and
+    answer or not while they are waited for.
     """
 
     kinds: tuple[Kind, ...]
     deaths: int = 1
-    late_cancels: bool = True
+    thorough: bool = True
+    silence: bool = True
 
     def __str__(self) -> str:
         return f"saga [{' | '.join(map(str, self.kinds))}], {self.deaths} deaths in a row"
@@ -117,24 +119,50 @@ def one_step() -> list[ModelSaga]:
     ]
 
 
+def _pairs() -> Iterator[tuple[Kind, Kind]]:
+    yield from itertools.product(BEFORE, BEFORE)
+    yield from itertools.product(BEFORE, PIVOT)
+    yield from itertools.product(PIVOT, BEHIND)
+
+
 def two_steps() -> list[ModelSaga]:
     """Every kind before and behind every other that the definition allows there, budgets in turn."""
-    pairs = [*itertools.product(BEFORE, BEFORE), *itertools.product(BEFORE, PIVOT), *itertools.product(PIVOT, BEHIND)]
-    return [ModelSaga(_budgeted(kinds, n, n // 4), deaths=2) for n, kinds in enumerate(pairs)]
+    return [ModelSaga(_budgeted(kinds, n, n // 4), deaths=2) for n, kinds in enumerate(_pairs())]
+
+
+def two_steps_long() -> list[ModelSaga]:
+    """The same with every budget of their actions, up to the five process deaths in a row that block."""
+    return [
+        ModelSaga(_budgeted(kinds, attempts, 3 - attempts), deaths=5) for kinds in _pairs() for attempts in range(4)
+    ]
+
+
+def _triples() -> Iterator[tuple[Kind, Kind, Kind]]:
+    """A covering set: every pair of kinds in every two of the three places.
+
+    With a and b given, c runs along a shifted diagonal (a + b + k): for one k alone each pair (a, b), (a, c) and
+    (b, c) is met. Without a pivot three whole diagonals are taken and half of a fourth, with one a diagonal each.
+    """
+    n = len(BEFORE)
+    for (i, a), (j, b) in itertools.product(enumerate(BEFORE), enumerate(BEFORE)):
+        for k in (0, 3, 7, 10) if (i + j) % 2 else (0, 3, 7):
+            yield a, b, BEFORE[(i + j + k) % n]
+    for first, second, third in ((BEFORE, BEFORE, PIVOT), (BEFORE, PIVOT, BEHIND), (PIVOT, BEHIND, BEHIND)):
+        for (i, a), (j, b) in itertools.product(enumerate(first), enumerate(second)):
+            yield a, b, third[(i + j) % len(third)]
 
 
 def three_steps() -> list[ModelSaga]:
-    """A covering set: every pair of kinds in every two of the three places, several times, budgets in turn.
+    """A thousand and more sagas, distinct by construction: no three kinds are taken twice. Budgets in turn.
 
-    Distinct by construction: no three kinds are taken twice. Where a, b are given, c runs through a shifted diagonal
-    (a + b + k), which for one k alone meets each pair (a, b), (a, c), (b, c); four of them are taken without a pivot.
+    One step at most has a second attempt, and one a second try at its compensation.
     """
-    n = len(BEFORE)
-    triples = [(a, b, BEFORE[(i + j + k) % n]) for i, a in enumerate(BEFORE) for j, b in enumerate(BEFORE) for k in (0, 3, 7, 10)]
-    for first, second, third in ((BEFORE, BEFORE, PIVOT), (BEFORE, PIVOT, BEHIND), (PIVOT, BEHIND, BEHIND)):
-        triples += [(a, b, third[(i + j) % len(third)]) for i, a in enumerate(first) for j, b in enumerate(second)]
     return [
-        # One step at most has a second attempt, and one a second try at its compensation.
-        ModelSaga(_budgeted(kinds, 8 >> n % 4, 8 >> n // 4 % 4), deaths=2 if n % 7 == 0 else 1, late_cancels=n % 9 == 0)
-        for n, kinds in enumerate(triples)
+        ModelSaga(_budgeted(kinds, 8 >> n % 4, 8 >> n // 4 % 4), deaths=1 + (n % 7 == 0), thorough=n % 9 == 0, silence=n // 16 % 2 == 0)
+        for n, kinds in enumerate(_triples())
     ]
+
+
+def three_steps_long() -> list[ModelSaga]:
+    """The same, with an environment that does all it can."""
+    return [attrs.evolve(saga, deaths=2, thorough=True, silence=True) for saga in three_steps()]

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from sagafsm import events as e
 from sagafsm.instance import SagaInstance
-from sagafsm.record import Calls, Cause, StepRecord, StepStatus
+from sagafsm.record import Calls, Cause, StepRecord
 from sagafsm.values import replace
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -33,12 +33,16 @@ class State(NamedTuple):
     step: int = -1
     mail: Mail = "none"
 
+    def __str__(self) -> str:
+        blocked = [f"blocked ({block.reason})" for block in self.instance.blocked]
+        where = " ".join((self.instance.state, *blocked, self.phase, self.called)).rstrip()
+        return f"{where}, world {self.world}, mail {self.mail}"
+
 
 CANCEL = e.CancelRequested(request_id="cancel", by="someone", reason="changed my mind")
 _CAUSE = Cause(kind="failure", step=None, error=None, by=None, reason=None, number=0)
-_SETTLED = ("done", "failed", "unstorable")
+_SETTLED = ("pending", "done", "failed", "unstorable")
 _UNDO_SETTLED = ("undone", "skipped")
-_NO_ACTION = ("compensating", "completed", "failed")
 _NO_CALLS = Calls()
 
 # What a state's identity keeps of a record, and what it lets go: texts and numbers that decide nothing. A field that
@@ -55,10 +59,9 @@ DROPPED = {
 }  # fmt: skip
 
 
-def key_of_instance(instance: SagaInstance) -> tuple[Any, ...]:
-    """What two instances share to which the same may happen."""
-    back = instance.phase in _NO_ACTION
-    caused = back or instance.cause is not None
+def key_of_instance(instance: SagaInstance, *, fine: bool = False) -> tuple[Any, ...]:
+    """What two instances share to which the same may happen; `fine`: all that is kept, whether it decides or not."""
+    extent = _extent(instance, fine)
     return (
         instance.state,
         instance.cause is None,
@@ -66,34 +69,13 @@ def key_of_instance(instance: SagaInstance) -> tuple[Any, ...]:
         instance.wake_at is None,
         len(instance.started),
         instance.blocked[0].reason if instance.blocked else "",
-        *[_key_of_record(record, back, caused) for record in instance.steps.values()],
+        *[_key_of_record(record, extent) for record in instance.steps.values()],
     )
 
 
-def _key_of_record(record: StepRecord, back: bool, caused: bool) -> tuple[Any, ...]:
-    """What of a step's record decides.
-
-    How often a call was made decides nothing once its outcome is settled; going `back`, nothing of the action decides
-    but what it left; once there is a cause (`caused`), a doubt is not settled by calling again.
-    """
-    undo, c = record.undo, record.compensation
-    undone = () if undo is None else (undo,) if undo in _UNDO_SETTLED else (undo, c.spent, c.deaths, c.wake_at is None)
-    status = record.status
-    if back or status in _SETTLED or status == "pending":
-        return ("failed" if back and status == "waiting" else status, record.result_json, undone)
-    a = record.action
-    if caused and status == "in_doubt":
-        return (status, record.result_json, record.doubt_before, record.probed, record.conceded, a.wake_at is None, undone)
-    return (
-        status, a.spent, a.deaths, a.wake_at is None, record.result_json, record.doubt_before, record.died,
-        record.probed, record.retryable, record.retry_ordered, record.conceded, undone,
-    )  # fmt: skip
-
-
-def canonical(instance: SagaInstance) -> SagaInstance:
+def canonical(instance: SagaInstance, *, fine: bool = False) -> SagaInstance:
     """The instance without what its key lets go."""
-    back = instance.phase in _NO_ACTION
-    caused = back or instance.cause is not None
+    extent = _extent(instance, fine)
     return replace(
         instance,
         history=(),
@@ -101,37 +83,62 @@ def canonical(instance: SagaInstance) -> SagaInstance:
         updated_at=NOW,
         wake_at=_soon(instance.wake_at),
         cause=None if instance.cause is None else _CAUSE,
-        steps={name: _canonical_record(record, back, caused) for name, record in instance.steps.items()},
+        steps={name: _canonical_record(record, extent) for name, record in instance.steps.items()},
     )
 
 
-def _canonical_record(record: StepRecord, back: bool, caused: bool) -> StepRecord:
-    status: StepStatus = "failed" if back and record.status == "waiting" else record.status
-    compensation = _NO_CALLS if record.undo in _UNDO_SETTLED else _canonical_calls(record.compensation)
-    plain = StepRecord(
-        name=record.name, status=status, undo=record.undo, result_json=record.result_json, compensation=compensation
-    )
-    if back or status in _SETTLED or status == "pending":
-        return plain
-    if caused and status == "in_doubt":
-        action = Calls(wake_at=_soon(record.action.wake_at))
-        return replace(
-            plain,
-            action=action,
-            doubt_before=record.doubt_before,
-            probed=record.probed,
-            conceded=record.conceded,
-        )
-    return replace(
-        plain,
+# How much of a record is kept. Going back, nothing of an action decides but what it left; once there is a cause, a
+# doubt is not settled by calling again; and how often a call was made decides nothing once its outcome is settled.
+Extent = Literal["all", "forward", "caused", "back"]
+
+
+def _extent(instance: SagaInstance, fine: bool) -> Extent:
+    if fine:
+        return "all"
+    if instance.phase in ("compensating", "completed", "failed"):
+        return "back"
+    return "forward" if instance.cause is None else "caused"
+
+
+def _key_of_record(record: StepRecord, extent: Extent) -> tuple[Any, ...]:
+    undo, c, status, a = record.undo, record.compensation, record.status, record.action
+    undone = () if undo is None else (undo, c.spent, c.deaths, c.wake_at is None)
+    if extent != "all":
+        if undo in _UNDO_SETTLED:
+            undone = (undo,)
+        if extent == "back" or status in _SETTLED:
+            return ("failed" if extent == "back" and status == "waiting" else status, record.result_json, undone)
+        if extent == "caused" and status == "in_doubt":
+            return (status, record.result_json, record.doubt_before, record.probed, record.conceded, a.wake_at is None, undone)
+    return (
+        status, a.spent, a.deaths, a.wake_at is None, record.result_json, record.doubt_before, record.died,
+        record.probed, record.retryable, record.retry_ordered, record.conceded, undone,
+    )  # fmt: skip
+
+
+def _canonical_record(record: StepRecord, extent: Extent) -> StepRecord:
+    whole = replace(
+        record,
+        error=None,
         action=_canonical_calls(record.action),
-        doubt_before=record.doubt_before,
-        died=record.died,
-        probed=record.probed,
-        retryable=record.retryable,
-        retry_ordered=record.retry_ordered,
-        conceded=record.conceded,
+        compensation=_canonical_calls(record.compensation),
     )
+    if extent == "all":
+        return whole
+    if record.undo in _UNDO_SETTLED:
+        whole = replace(whole, compensation=_NO_CALLS)
+    if extent == "back" or record.status in _SETTLED:
+        return StepRecord(
+            name=record.name,
+            status="failed" if extent == "back" and record.status == "waiting" else record.status,
+            undo=record.undo,
+            compensation=whole.compensation,
+            result_json=record.result_json,
+        )
+    if extent == "caused" and record.status == "in_doubt":
+        action = Calls(wake_at=whole.action.wake_at)
+        return replace(whole, action=action, died=False, retryable=False, retry_ordered=False)
+    return whole
 
 
 def _canonical_calls(calls: Calls) -> Calls:

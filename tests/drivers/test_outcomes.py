@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.bench import Bench, is_async, lines
-from support.mortality import die
-from support.services import STEADY, Service, saga_of
 
 from sagafsm import OutcomeUnknown, PermanentFailure
 from sagafsm.store import Store
+from support.bench import Bench, is_async, lines
+from support.mortality import die
+from support.services import STEADY, Service, saga_of
 
 BACK_A = ["CompensationStarted a 1", "CompensationSucceeded a 1", "InstanceFailed"]
 

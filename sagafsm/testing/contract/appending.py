@@ -1,0 +1,216 @@
+# ruff: noqa: S101 -- a contract asserts
+"""How a history grows: all or nothing, and only for the owner who has seen all of it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+
+from sagafsm import events as e
+from sagafsm.errors import MailWaits, StoreConflict
+from sagafsm.instance import fold
+from sagafsm.store import Store
+from sagafsm.testing.contract.base import ALICE, BOB, ID, LEASE, Contract
+from sagafsm.testing.histories import batches, blocked, cancel, completed, failed, history, numbered, started, succeeded
+from sagafsm.testing.racing import failures, race, successes
+
+# One store serves all examples, each with an id of its own; and one contract serves many stores.
+SHARED_STORE = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+
+
+class AppendingContract(Contract):
+    """The laws of append."""
+
+    def test_append_adds_events_and_returns_the_new_version(self, store: Store) -> None:
+        """The version is the number of the last event."""
+        token = self.begin(store)
+        more = numbered((succeeded("reserve"), started("charge")), after=2)
+        assert store.append(ID, more, expected_version=2, token=token) == 4
+        assert (*history(ID, started()), *more) == store.history(ID)
+        assert store.load(ID).summary.version == 4
+
+    def test_append_is_durable_for_another_handle(self, store: Store) -> None:
+        """Once append returns, its events are there for everybody."""
+        token = self.begin(store)
+        self.add(store, token, succeeded("reserve"), started("charge"))
+        assert store.history(ID) == self.reopen(store).history(ID)
+        assert self.reopen(store).load(ID).summary.state == "running:charge"
+
+    @pytest.mark.parametrize("expected", [0, 1, 3, 99])
+    def test_append_refuses_another_version(self, store: Store, expected: int) -> None:
+        """Who has not seen the whole history appends nothing to it."""
+        token = self.begin(store)
+        before = store.load(ID)
+        with pytest.raises(StoreConflict):
+            store.append(ID, numbered((completed(),), after=expected), expected_version=expected, token=token)
+        assert before == store.load(ID)
+
+    @pytest.mark.parametrize("other", [-1, 1])
+    def test_append_refuses_another_token(self, store: Store, other: int) -> None:
+        """Who does not own the instance appends nothing."""
+        token = self.begin(store)
+        before = store.load(ID)
+        with pytest.raises(StoreConflict):
+            store.append(ID, numbered((completed(),), after=2), expected_version=2, token=token + other)
+        assert before == store.load(ID)
+
+    def test_append_refuses_a_replaced_owner(self, store: Store) -> None:
+        """Once somebody else has claimed the instance, the old owner's append is refused, and theirs is not."""
+        old = self.begin(store)
+        new = store.claim(ID, owner=BOB, lease=LEASE, replacing=old)
+        with pytest.raises(StoreConflict):
+            self.add(store, old, completed())
+        assert self.add(store, new, completed()) == 3
+
+    def test_append_refuses_a_claim_that_was_given_up(self, store: Store) -> None:
+        """A released claim is over, even while nobody else has the instance."""
+        token = self.begin(store)
+        store.release(ID, token=token)
+        with pytest.raises(StoreConflict):
+            self.add(store, token, completed())
+        assert len(store.history(ID)) == 2
+
+    def test_append_to_an_unclaimed_instance_is_refused(self, store: Store) -> None:
+        """Only an owner appends."""
+        token = store.create(ID, history(ID, started()))
+        with pytest.raises(StoreConflict):
+            self.add(store, token, completed())
+
+    def test_appends_at_one_version_race_and_one_wins(self, store: Store) -> None:
+        """Of any number of appends at one version, exactly one succeeds, whole; the others leave nothing."""
+        token = self.begin(store)
+        for version in range(2, 22, 2):
+            answers = race([partial(self._append_two, store, version, token, f"key-{rival}") for rival in range(8)])
+            assert [version + 2] == successes(answers)
+            assert {StoreConflict} == {type(error) for error in failures(answers)}
+            last = store.history(ID)[-2:]
+            assert len({event.key for event in last if isinstance(event, e.StepStarted)}) == 1
+        assert [*range(1, 23)] == [event.number for event in store.history(ID)]
+
+    def _append_two(self, store: Store, version: int, token: int, key: str) -> int:
+        both = (e.StepStarted(step="charge", attempt=1, key=key), e.StepStarted(step="ship", attempt=1, key=key))
+        return store.append(ID, numbered(both, after=version), expected_version=version, token=token)
+
+    def test_an_append_and_a_claim_race_and_the_loser_writes_nothing(self, store: Store) -> None:
+        """Whether the append came first or the claim: the history says so, and nothing is in between."""
+        for turn in range(10):
+            instance_id = f"o-{turn}"
+            token = self.begin(store, instance_id=instance_id)
+            one = numbered((succeeded("reserve"),), after=2)
+            appended, claimed = race(
+                [
+                    partial(store.append, instance_id, one, expected_version=2, token=token),
+                    partial(store.claim, instance_id, owner=BOB, lease=LEASE, replacing=token),
+                ]
+            )
+            assert claimed > token
+            assert isinstance(appended, StoreConflict) == (len(store.history(instance_id)) == 2)
+
+    @pytest.mark.parametrize("ending", [(completed(),), (failed(),), (blocked(),), (cancel(), blocked("exhausted"))])
+    def test_an_end_or_a_block_releases(self, store: Store, ending: tuple[e.Event, ...]) -> None:
+        """An append that ends or blocks the instance gives it up in the same commit, and its token stays."""
+        token = self.begin(store)
+        self.add(store, token, *ending)
+        summary = store.load(ID).summary
+        assert (None, None, token) == (summary.owner, summary.lease_until, summary.token)
+        assert store.load(ID).instance.owner is None
+        with pytest.raises(StoreConflict):
+            self.add(store, token, succeeded("reserve"))
+
+    def test_what_is_only_recorded_releases_nothing(self, store: Store) -> None:
+        """An append that neither ends nor blocks leaves the owner."""
+        token = self.begin(store)
+        self.add(store, token, e.LateResult(step="reserve", attempt=1), cancel())
+        assert store.load(ID).summary.owner == ALICE
+
+    def test_a_completed_instance_can_be_claimed_and_sent_back(self, store: Store) -> None:
+        """At rest is not the end of the history: the next owner carries it on."""
+        self.end(store, completed())
+        token = store.claim(ID, owner=BOB, lease=LEASE)
+        self.add(store, token, e.CauseRecorded(kind="decision", state="compensating:reserve"))
+        assert (store.load(ID).summary.state, store.load(ID).summary.owner) == ("compensating:reserve", BOB)
+        assert [row.id for row in store.find(due=store.load(ID).summary.updated_at)] == [ID]
+
+    def test_mail_waits_and_nothing_is_written(self, store: Store) -> None:
+        """An append that does not absorb the waiting mail is refused, and nothing of it is stored."""
+        token = self.begin(store)
+        store.post(ID, cancel("r-1"))
+        before = store.load(ID)
+        with pytest.raises(MailWaits) as caught:
+            self.add(store, token, completed())
+        assert str(caught.value) == "instance 'o-1' has mail that the append does not absorb"
+        assert (before, (cancel("r-1"),)) == (store.load(ID), store.mail(ID))
+
+    def test_an_append_that_absorbs_only_some_mail_writes_nothing(self, store: Store) -> None:
+        """All mail is absorbed, or nothing is: half an answer is none."""
+        token = self.begin(store)
+        store.post(ID, cancel("r-1"))
+        store.post(ID, cancel("r-2"))
+        with pytest.raises(MailWaits):
+            self.add(store, token, cancel("r-1"))
+        assert (cancel("r-1"), cancel("r-2")) == store.mail(ID)
+        assert len(store.history(ID)) == 2
+
+    def test_events_absorb_the_mail_of_their_request(self, store: Store) -> None:
+        """Events with a `request_id` take that mail out of the mailbox in the same commit."""
+        token = self.begin(store)
+        store.post(ID, cancel("r-1"))
+        store.post(ID, cancel("r-2"))
+        assert store.load(ID).summary.mail == 2
+        self.add(store, token, cancel("r-1"), e.CancelCameTooLate(request_id="r-1"), cancel("r-2"))
+        assert (store.mail(ID), store.load(ID).summary.mail) == ((), 0)
+        assert self.add(store, token, succeeded("reserve")) == 6
+
+    def test_a_refused_append_absorbs_nothing(self, store: Store) -> None:
+        """Mail stays where it is when the append that would absorb it is refused."""
+        token = self.begin(store)
+        store.post(ID, cancel("r-1"))
+        with pytest.raises(StoreConflict):
+            store.append(ID, numbered((cancel("r-1"),), after=1), expected_version=1, token=token)
+        assert (cancel("r-1"),) == store.mail(ID)
+        with pytest.raises(StoreConflict):
+            store.append(ID, numbered((cancel("r-1"),), after=2), expected_version=2, token=token + 1)
+        assert (cancel("r-1"),) == store.mail(ID)
+
+    def test_a_token_of_another_instance_is_worth_nothing(self, store: Store) -> None:
+        """A claim is of one instance."""
+        self.begin(store, instance_id="o-1")
+        other = self.begin(store, instance_id="o-2")
+        if other != store.load("o-1").summary.token:
+            with pytest.raises(StoreConflict):
+                self.add(store, other, completed(), instance_id="o-1")
+        assert len(store.history("o-1")) == 2
+
+    @SHARED_STORE
+    @given(batches=batches())
+    @example(batches=[[blocked("in_doubt")], [blocked("exhausted")]])
+    @example(batches=[[blocked("in_doubt")], [cancel("r-1")], [e.LateResult(step="reserve", attempt=1)]])
+    def test_the_summary_is_that_of_the_folded_history(self, store: Store, batches: list[list[e.Event]]) -> None:
+        """For any batches, a summary says what the fold of the whole history says."""
+        instance_id = f"any-{len(store.find(limit=1_000_000))}"
+        self.begin(store, instance_id=instance_id)
+        for batch in batches:
+            summary = store.load(instance_id).summary
+            token = store.claim(instance_id, owner=ALICE, lease=LEASE, replacing=summary.token)
+            self.add(store, token, *batch, instance_id=instance_id)
+        stored = store.load(instance_id)
+        folded = fold(None, store.history(instance_id))
+        assert (
+            folded.state,
+            folded.blocked[0].reason if folded.blocked else None,
+            folded.wake_at,
+            folded.updated_at,
+            len(folded.history),
+        ) == (
+            stored.summary.state,
+            stored.summary.blocked,
+            stored.summary.wake_at,
+            stored.summary.updated_at,
+            stored.summary.version,
+        )
+        assert [stored.summary] == [row for row in store.find(limit=1_000_000) if row.id == instance_id]

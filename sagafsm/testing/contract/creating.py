@@ -1,0 +1,163 @@
+# ruff: noqa: S101 -- a contract asserts
+"""How instances come and go: create, import_, delete."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from sagafsm.errors import IllegalTransition, InstanceExists, SagaNotFound, StoreError
+from sagafsm.instance import fold
+from sagafsm.store import Store, Summary
+from sagafsm.testing.contract.base import ALICE, ID, LEASE, Contract
+from sagafsm.testing.histories import START, cancel, completed, created, every_event, failed, history, started
+from sagafsm.testing.racing import failures, race, successes
+from sagafsm.values import replace
+
+
+class CreatingContract(Contract):
+    """The laws of create, import_ and delete."""
+
+    def test_create_stores_the_instance_with_its_first_events(self, store: Store) -> None:
+        """What is created is there, with all its events."""
+        first = history(ID, started())
+        store.create(ID, first)
+        assert first == store.history(ID)
+        assert fold(None, first) == store.load(ID).instance
+
+    def test_create_is_durable_for_another_handle(self, store: Store) -> None:
+        """Once create returns, the instance is there for everybody."""
+        store.create(ID, history(ID))
+        assert history(ID) == self.reopen(store).history(ID)
+
+    def test_create_without_an_owner_claims_nothing(self, store: Store) -> None:
+        """Without `owner` nobody owns the instance."""
+        token = store.create(ID, history(ID))
+        expected = Summary(
+            id=ID,
+            saga="order",
+            saga_version=1,
+            state="pending",
+            version=1,
+            created_at=START,
+            updated_at=START,
+            token=token,
+        )
+        assert expected == store.load(ID).summary
+
+    def test_create_with_an_owner_claims_in_the_same_commit(self, store: Store) -> None:
+        """With `owner` the instance is claimed, for `lease` from now, with the token that create returns."""
+        before = datetime.now(UTC)
+        token = store.create(ID, history(ID), owner=ALICE, lease=LEASE)
+        after = datetime.now(UTC)
+        stored = store.load(ID)
+        assert (ALICE, token, "alice") == (stored.summary.owner, stored.summary.token, stored.instance.owner)
+        assert stored.summary.lease_until is not None
+        assert before <= stored.summary.lease_until - LEASE <= after
+
+    def test_create_of_an_ended_instance_leaves_it_unowned(self, store: Store) -> None:
+        """First events that end the instance release it, as an append does."""
+        store.create(ID, history(ID, failed()), owner=ALICE, lease=LEASE)
+        assert store.load(ID).summary.owner is None
+
+    def test_create_refuses_a_taken_id_and_writes_nothing(self, store: Store) -> None:
+        """The id of an instance is its own: a second create changes nothing."""
+        self.begin(store)
+        before = store.load(ID)
+        with pytest.raises(InstanceExists) as caught:
+            store.create(ID, history(ID, saga="other"), owner=ALICE, lease=LEASE)
+        assert str(caught.value) == "instance 'o-1' exists already"
+        assert before == store.load(ID)
+
+    def test_creates_of_one_id_race_and_one_wins(self, store: Store) -> None:
+        """Of any number of creates of one id at once, exactly one succeeds."""
+        answers = race([lambda: store.create(ID, history(ID))] * 8)
+        assert len(successes(answers)) == 1
+        assert [InstanceExists] * 7 == [type(error) for error in failures(answers)]
+
+    def test_import_stores_a_history_verbatim(self, store: Store) -> None:
+        """What is imported is what is read, to the last field, and nobody owns it."""
+        events = every_event(ID)
+        store.import_(events)
+        assert events == store.history(ID)
+        assert fold(None, events) == store.load(ID).instance
+        assert (store.load(ID).summary.owner, store.load(ID).summary.lease_until) == (None, None)
+
+    def test_import_takes_an_unfinished_history_that_can_be_claimed(self, store: Store) -> None:
+        """An imported instance goes on like any other."""
+        store.import_(history(ID, started()))
+        token = store.claim(ID, owner=ALICE, lease=LEASE)
+        assert self.add(store, token, completed()) == 3
+
+    def test_import_refuses_a_taken_id_and_writes_nothing(self, store: Store) -> None:
+        """An import replaces nothing."""
+        self.begin(store)
+        before = store.load(ID)
+        with pytest.raises(InstanceExists) as caught:
+            store.import_(every_event(ID))
+        assert str(caught.value) == "instance 'o-1' exists already"
+        assert before == store.load(ID)
+
+    @pytest.mark.parametrize("damage", ["gap", "twice", "not_from_1", "swapped"])
+    def test_import_refuses_numbers_that_do_not_run_from_1(self, store: Store, damage: str) -> None:
+        """A history with a gap, a repetition, a later beginning or another order is refused, and nothing is stored."""
+        events = every_event(ID)
+        damaged = {
+            "gap": (*events[:3], *events[4:]),
+            "twice": (*events[:3], *events[2:]),
+            "not_from_1": (replace(events[0], number=2), *events[2:]),
+            "swapped": (*events[:3], events[4], events[3], *events[5:]),
+        }[damage]
+        with pytest.raises(StoreError):
+            store.import_(damaged)
+        with pytest.raises(SagaNotFound):
+            store.load(ID)
+        assert not store.find()
+
+    def test_import_knows_the_requests_of_its_history(self, store: Store) -> None:
+        """A request that the imported history absorbed changes nothing when it is posted again."""
+        store.import_(history(ID, started(), cancel("r-1")))
+        store.post(ID, cancel("r-1"))
+        assert store.mail(ID) == ()
+
+    def test_delete_removes_instance_history_and_mailbox(self, store: Store) -> None:
+        """After delete nothing is left of an instance, and its id is free again."""
+        token = self.begin(store)
+        store.post(ID, cancel("r-1"))
+        self.add(store, token, cancel("r-1"), failed())
+        store.delete(ID)
+        for reading in (store.load, store.history, store.mail, store.delete):
+            with pytest.raises(SagaNotFound):
+                reading(ID)
+        assert not store.find()
+        self.begin(store)
+        store.post(ID, cancel("r-1"))
+        assert (cancel("r-1"),) == store.mail(ID)
+
+    def test_delete_keeps_the_others(self, store: Store) -> None:
+        """Only the instance named is removed."""
+        self.end(store, completed(), instance_id="o-1")
+        self.end(store, completed(), instance_id="o-2")
+        store.delete("o-1")
+        assert [row.id for row in store.find()] == ["o-2"]
+        assert len(store.history("o-2")) == 3
+
+    def test_delete_refuses_what_is_not_at_rest(self, store: Store) -> None:
+        """An unfinished instance is never removed."""
+        self.begin(store)
+        with pytest.raises(IllegalTransition) as caught:
+            store.delete(ID)
+        assert (
+            caught.value.instance_id,
+            caught.value.state,
+            caught.value.operation,
+        ) == (ID, "running:reserve", "delete")
+        assert len(store.history(ID)) == 2
+
+    def test_a_token_of_a_deleted_instance_is_worth_nothing(self, store: Store) -> None:
+        """An id that is deleted and created again never sees an old token again."""
+        old = self.end(store, completed())
+        store.delete(ID)
+        new = store.create(ID, (created(ID),), owner=ALICE, lease=LEASE)
+        assert old != new

@@ -1,0 +1,284 @@
+"""The core, broken on purpose: each way of breaking it must make the exploration report the law that it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import pytest
+
+from model import laws
+from model.sagas import Kind, ModelSaga
+from sagafsm import batch, decide, decision, fold, machine, outcome, store
+from sagafsm import events as e
+from sagafsm.batch import Batch
+from sagafsm.command import Park, Record
+from sagafsm.instance import SagaInstance
+from sagafsm.retry import Retry
+from sagafsm.values import replace
+
+Patch = pytest.MonkeyPatch
+ASK = Kind(compensation=True)
+RETRY = Kind(in_doubt="retry", compensation=True)
+PIVOT = Kind(pivot=True)
+PROBE = Kind(probe=True, compensation=True)
+PLAIN = Kind()
+NOTHING = Kind(effect=False)
+
+
+@attrs.frozen
+class Fault:
+    """A way to break the core, a saga that shows it, and the law that is reported."""
+
+    name: str
+    law: str
+    saga: ModelSaga
+    inject: Callable[[Patch], None]
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(law: str, *kinds: Kind, deaths: int = 1) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    """Note a way to break the core."""
+
+    def note(inject: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        FAULTS.append(Fault(inject.__name__, law, ModelSaga(kinds, deaths=deaths), inject))
+        return inject
+
+    return note
+
+
+@fault(laws.RESIDUE, ASK)
+def a_doubt_is_taken_as_a_failure(patch: Patch) -> None:
+    patch.setattr(outcome, "_doubt", lambda *_: None)
+
+
+@fault(laws.RESIDUE, ASK)
+def a_process_death_is_taken_as_a_failure(patch: Patch) -> None:
+    def died(definition: Any, instance: Any, step: Any, record: Any) -> Record:
+        return Record(events=(e.StepFailed(step=record.name, attempt=record.attempt, error=decide.process_died(record)),))
+
+    patch.setattr(decide, "_died", died)
+
+
+@fault(laws.GREEN, ASK)
+def a_doubt_is_taken_as_a_success(patch: Patch) -> None:
+    def done(draft: fold.Draft, event: e.StepInDoubt) -> None:
+        draft.change(event.step, status="done", result_json=f'"{event.step}"')
+
+    patch.setitem(fold._HANDLERS, e.StepInDoubt, done)
+
+
+@fault(laws.AFTER_CAUSE, RETRY)
+def an_action_is_called_after_the_cause(patch: Patch) -> None:
+    original = decide._in_doubt
+    patch.setattr(decide, "_in_doubt", lambda d, i, *rest: original(d, replace(i, cause=None), *rest))
+
+
+@fault(laws.CANCEL_LOST, RETRY, Kind(in_doubt="retry", pivot=True, attempts=2))
+def a_waiting_cancel_does_not_end_the_attempts(patch: Patch) -> None:
+    original = decide._in_doubt
+    patch.setattr(decide, "_in_doubt", lambda d, i, *rest: original(d, replace(i, cancel=None), *rest))
+
+
+@fault(laws.UNDEFINED, ASK, PIVOT, PLAIN)
+def the_pivot_is_ignored(patch: Patch) -> None:
+    # The table has no way back from there, so that none is found.
+    patch.setattr(decide, "passed_pivot", lambda _: False)
+
+
+@fault(laws.PIVOT, ASK, PIVOT, PLAIN)
+def the_pivot_is_ignored_by_the_table_too(patch: Patch) -> None:
+    _rows(patch, lambda steps: machine_rows([replace(step, pivot=False) for step in steps]))
+    patch.setattr(decide, "passed_pivot", lambda _: False)
+
+
+@fault(laws.PIVOT, ASK, PIVOT)
+def a_cancel_does_not_wait_for_the_pivot(patch: Patch) -> None:
+    patch.setattr(decide, "_absorbed", lambda *_: e.CauseRecorded(kind="cancel"))
+
+
+@fault(laws.PIVOT, ASK, Kind(effect=False, pivot=True))
+def a_cancel_ends_a_pivot_that_may_still_answer(patch: Patch) -> None:
+    def taken(definition: Any, instance: Any) -> tuple[e.Event, ...]:
+        event = None if instance.cancel is None else decide._absorbed(definition, instance, instance.cancel)
+        return () if event is None else (event,)
+
+    patch.setattr(batch, "take_cancel", taken)
+
+
+@fault(laws.WRITE_AHEAD, ASK, PLAIN)
+def an_outcome_is_recorded_too_late(patch: Patch) -> None:
+    original = Batch.record
+
+    def record(self: Batch, events: Any) -> None:
+        original(self, events)
+        # It is known in memory, and the next start goes out without it.
+        self.events = [event for event in self.events if not isinstance(event, e.StepSucceeded)]
+        self.instances = self.instances[len(self.instances) - len(self.events) :]
+
+    patch.setattr(Batch, "record", record)
+
+
+@fault(laws.WRITE_AHEAD, ASK, PLAIN)
+def a_start_is_not_written_ahead(patch: Patch) -> None:
+    original = decide._call_again
+    patch.setattr(decide, "_call_again", lambda *args: attrs.evolve(original(*args), events=()))
+
+
+@fault(laws.CANCEL_LOST, ASK)
+def the_mail_is_not_looked_at(patch: Patch) -> None:
+    patch.setattr(Batch, "absorb", lambda *_: None)
+
+
+@fault(laws.CANCEL_LOST, ASK, PIVOT)
+def a_cancel_is_forgotten(patch: Patch) -> None:
+    patch.setitem(fold._HANDLERS, e.CancelRequested, fold._recorded_only)
+
+
+@fault(laws.CANCEL_LOST, ASK, PIVOT)
+def a_cancel_of_the_last_step_is_forgotten(patch: Patch) -> None:
+    original = decide.decide
+
+    def end_first(definition: Any, instance: Any) -> Any:
+        done = decide.due(definition, instance) == "succeed"
+        return original(definition, replace(instance, cancel=None) if done else instance)
+
+    patch.setattr(batch, "decide", end_first)
+
+
+@fault(laws.RESIDUE, PLAIN, PLAIN)
+def residue_is_dropped(patch: Patch) -> None:
+    patch.setattr(SagaInstance, "_left_by", lambda *_: None)
+
+
+@fault(laws.RESIDUE, ASK)
+def residue_is_invented(patch: Patch) -> None:
+    patch.setattr("sagafsm.record.StepRecord.may_have_effect", True)
+
+
+@fault(laws.ORDER, ASK, ASK, PLAIN)
+def a_compensation_is_passed_over(patch: Patch) -> None:
+    def rows(steps: Sequence[e.StepOutline]) -> Any:
+        return [row._replace(dest="compensating:a") if row.dest == "compensating:b" else row for row in machine_rows(steps)]
+
+    _rows(patch, rows)
+
+
+@fault(laws.TABLE, ASK, ASK)
+def the_table_is_not_asked(patch: Patch) -> None:
+    original = decide._go_back
+    patch.setattr(decide, "_go_back", lambda instance, _: original(instance, "compensating:a"))
+
+
+@fault(laws.DECISIONS, ASK)
+def too_much_may_be_decided(patch: Patch) -> None:
+    original = decide._decisions
+    patch.setattr(decide, "_decisions", lambda *args: (*original(*args), "skip"))
+
+
+@fault(laws.DECISIONS, ASK)
+def a_decision_is_not_checked(patch: Patch) -> None:
+    original = decision.Verdict._block
+
+    def block(self: decision.Verdict, instance: SagaInstance) -> Any:
+        return attrs.evolve(original(self, instance), decisions=laws.ALL_DECISIONS)
+
+    patch.setattr(decision.Verdict, "_block", block)
+
+
+@fault(laws.DECISIONS, ASK, PLAIN)
+def a_decision_changes_nothing(patch: Patch) -> None:
+    original = fold._decided
+    patch.setattr(fold, "_decided", lambda record, event: {} if event.decision == "skip" else original(record, event))
+
+
+@fault(laws.TWICE, PLAIN)
+def a_retry_renews_no_doubt(patch: Patch) -> None:
+    def failed(draft: fold.Draft, event: e.StepInDoubt) -> None:
+        draft.change(event.step, status="waiting")
+
+    patch.setitem(fold._HANDLERS, e.StepInDoubt, failed)
+
+
+@fault(laws.BLIND, Kind(compensation=True, attempts=2))
+def a_doubt_is_called_again(patch: Patch) -> None:
+    original = decide._in_doubt
+    patch.setattr(decide, "_in_doubt", lambda d, i, s, r: original(d, i, attrs.evolve(s, in_doubt=("retry",)), r))
+
+
+@fault(laws.BLIND, PROBE)
+def a_doubt_is_undone_unasked(patch: Patch) -> None:
+    patch.setattr(decide, "goes_back_undecided", lambda *_: True)
+
+
+@fault(laws.BUDGET, ASK)
+def the_budget_is_ignored(patch: Patch) -> None:
+    patch.setattr(Retry, "allows", lambda *_: True)
+
+
+@fault(laws.CRASHES, RETRY, deaths=6)
+def a_crash_loop_goes_on(patch: Patch) -> None:
+    patch.setattr(decide, "CRASH_LOOP", 9)
+
+
+@fault(laws.TRAP, ASK, PLAIN)
+def a_compensation_never_succeeds(patch: Patch) -> None:
+    original = outcome._of_compensation
+
+    def failing(step: Any, record: Any, result: Any, moment: Any) -> e.Event:
+        event = original(step, record, result, moment)
+        error = e.RecordedError(type="builtins.ValueError", message="never")
+        return e.CompensationFailed(step=event.step, attempt=event.attempt, error=error, wake_at=moment.now)
+
+    patch.setattr(outcome, "_of_compensation", failing)
+    patch.setattr(laws, "BUDGET", "not this one")
+    patch.setattr(laws.Laws, "_compensation_started", lambda *_: None)
+
+
+@fault(laws.PROGRESS, Kind(attempts=2))
+def a_waiting_step_is_left_alone(patch: Patch) -> None:
+    original = decide._forward
+
+    def forward(definition: Any, instance: Any, step: Any, record: Any) -> Any:
+        return Park() if record.status == "waiting" else original(definition, instance, step, record)
+
+    patch.setattr(decide, "_forward", forward)
+
+
+@fault(laws.SUMMARY, ASK, PIVOT)
+def a_request_unblocks_in_the_summary(patch: Patch) -> None:
+    patch.setattr(store, "KEEPS_PARKED", ())
+
+
+@fault(laws.SAME, PLAIN, NOTHING)
+def a_death_without_effect_is_a_failure(patch: Patch) -> None:
+    original = decide._died
+
+    def died(definition: Any, instance: Any, step: Any, record: Any) -> Any:
+        if step.effect:
+            return original(definition, instance, step, record)
+        return Record(events=(e.StepFailed(step=record.name, attempt=record.attempt, error=decide.process_died(record)),))
+
+    patch.setattr(decide, "_died", died)
+
+
+@fault(laws.COMMITS, ASK, PLAIN)
+def every_start_has_a_commit_of_its_own(patch: Patch) -> None:
+    original = Batch.proceed
+
+    def proceed(self: Batch) -> Any:
+        command = original(self)
+        started = isinstance(self.events[-1] if self.events else None, e.StepSucceeded)
+        return attrs.evolve(command, not_before=self.now.replace(year=9999)) if started and command.events else command
+
+    patch.setattr(Batch, "proceed", proceed)
+
+
+machine_rows = machine.rows_of
+
+
+def _rows(patch: Patch, rows: Callable[[Sequence[e.StepOutline]], Any]) -> None:
+    patch.setattr(machine, "rows_of", rows)
