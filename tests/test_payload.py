@@ -14,12 +14,13 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal, NewType, TypedDict
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, computed_field
 from sqlmodel import Field as Column
 from sqlmodel import SQLModel
 
@@ -255,7 +256,53 @@ def test_any_value_of_a_declared_scalar_survives(
     """Durations to the microsecond, decimals to the digit, moments to the instant."""
     value = data.draw(values)
 
-    assert value == there_and_back(value, kind)
+    again = there_and_back(value, kind)
+
+    assert str(value) == str(again)
+    assert type(value) is type(again)
+
+
+@dataclasses.dataclass(eq=False)
+class Visit:
+    """Equal to nothing but itself."""
+
+    at: datetime
+    name: str = "a"
+
+
+class Meeting(BaseModel):
+    at: datetime
+    _room: str = PrivateAttr(default="1")
+
+
+@attrs.frozen
+class Day:
+    visits: list[datetime]
+
+
+# On 25 October 2026 the clocks of Berlin go back at 3:00: this hour comes twice.
+TWICE = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_the_repeated_hour_of_autumn_survives(fold: int) -> None:
+    """A moment in the hour that comes twice is stored and comes back as the same instant, wherever it stands."""
+    at = TWICE.replace(fold=fold)
+
+    assert at.timestamp() == there_and_back(at, datetime).timestamp()
+    assert at.timestamp() == there_and_back(Visit(at), Visit).at.timestamp()
+    assert at.timestamp() == there_and_back(Meeting(at=at), Meeting).at.timestamp()
+    assert at.timestamp() == there_and_back({"a": Day([at])}, dict[str, Day])["a"].visits[0].timestamp()
+
+
+def test_a_private_part_of_a_model_is_not_lost_silently() -> None:
+    """What a model does not write is missing when it is read: refused, unless nobody changed it."""
+    meeting = Meeting(at=NOON)
+    assert meeting == there_and_back(meeting, Meeting)
+    meeting._room = "2"
+    for at in (NOON, TWICE):
+        meeting.at = at
+        assert refusal(meeting, Meeting).startswith(f"S at $: {HERE}.Meeting is changed by a round trip: ")
 
 
 def test_text_is_canonical() -> None:

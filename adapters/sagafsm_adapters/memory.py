@@ -16,7 +16,7 @@ from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
 from sagafsm.store import Owner, Stored, Summary, changes
 from sagafsm.values import replace
-from sagafsm_adapters.refusals import appended_since, check_creation, check_numbers, claim_lost, owned
+from sagafsm_adapters.refusals import appended_since, check_creation, check_history, check_numbers, claim_lost, owned
 
 
 @attrs.frozen(slots=False)
@@ -259,7 +259,7 @@ class MemoryStore:
 
     def import_(self, events: Sequence[Event]) -> None:
         """See `Store.import_`."""
-        self._store(check_creation(events).id, events, _Claim(next(self._tokens)))
+        self._store(check_history(events).id, events, _Claim(next(self._tokens)))
 
     def close(self) -> None:
         """Nothing to let go of: what is in memory stays as long as the store."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sagafsm.errors import StoreConflict, StoreError
+from sagafsm.errors import SagaError, StoreConflict, StoreError
 from sagafsm.events import Event, InstanceCreated
+from sagafsm.instance import fold
 from sagafsm.store import Owner
 
 
@@ -30,6 +31,16 @@ def check_creation(events: Sequence[Event], instance_id: str | None = None) -> I
     if instance_id is not None and created.id != instance_id:
         raise StoreError(f"instance {instance_id!r} cannot begin with the history of instance {created.id!r}")
     check_numbers(created.id, events, after=0)
+    return created
+
+
+def check_history(events: Sequence[Event]) -> InstanceCreated:
+    """The first event of this whole history, which must be one that can be folded."""
+    created = check_creation(events)
+    try:
+        fold(None, events)
+    except (SagaError, KeyError) as error:
+        raise StoreError(f"instance {created.id!r} has a history that cannot be: {error!r}") from error
     return created
 
 

@@ -124,7 +124,7 @@ def _order(line: bytes) -> Order:
     except ValueError as error:
         raise ValueError(f"no JSON: {error}") from error
     if not isinstance(plain, dict):
-        raise ValueError(f"no JSON object but {type(plain).__name__}")
+        raise ValueError(f"no JSON object but {type(plain).__name__}")  # noqa: TRY004 - one type for all problems
     try:
         order: Order = decode(text, Order, subject="the order")
         check_label(order.id, "id")

@@ -103,7 +103,7 @@ def folded(instance_id: str, row: Row, events: Sequence[Event], shown: str) -> S
     try:
         instance = fold(None, events)
     except (SagaError, KeyError) as error:
-        raise damaged(instance_id, shown, str(error)) from error
+        raise damaged(instance_id, shown, f"its history cannot be: {error!r}") from error
     told = history_row(instance_id, events)
     for column, expected in told.items():
         if row[column] != expected:

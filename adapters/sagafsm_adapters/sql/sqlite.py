@@ -38,7 +38,7 @@ class Sqlite:
     begin_read: str = "BEGIN"
     # Without it a transaction that reads first can fail for good when another one has written meanwhile.
     begin_write: str = "BEGIN IMMEDIATE"
-    failures: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeEncodeError, OverflowError)
+    failures: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeError, OverflowError)
     is_taken: type[Exception] = sqlite3.IntegrityError
 
     @classmethod
@@ -148,6 +148,9 @@ class Sqlite:
 
 
 def _code(error: BaseException) -> int:
+    if isinstance(error, UnicodeDecodeError):
+        # The driver could not even read SQLite's complaint about the schema, for it quotes the damage.
+        return sqlite3.SQLITE_CORRUPT
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from sagafsm.codec import checksum
-from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaError, SagaNotFound, StoreError
+from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound
 from sagafsm.events import BlockReason, Event, Request
-from sagafsm.instance import AT_REST, fold
+from sagafsm.instance import AT_REST
 from sagafsm.store import Owner, Stored, Summary, changes
 from sagafsm.values import replace
-from sagafsm_adapters.refusals import appended_since, check_creation, check_numbers, claim_lost, owned
+from sagafsm_adapters.refusals import appended_since, check_creation, check_history, check_numbers, claim_lost, owned
 from sagafsm_adapters.sql import schema
 from sagafsm_adapters.sql.connections import Connections
 from sagafsm_adapters.sql.finding import query
@@ -77,12 +77,7 @@ class SqlStore:
 
     def import_(self, events: Sequence[Event]) -> None:
         """See `Store.import_`."""
-        created = check_creation(events)
-        try:
-            fold(None, events)
-        except (SagaError, KeyError) as error:
-            raise StoreError(f"instance {created.id!r} has a history that cannot be: {error}") from error
-        self._insert(created.id, events, None, None)
+        self._insert(check_history(events).id, events, None, None)
 
     def _insert(
         self, instance_id: str, events: Sequence[Event], owner: Owner | None, lease_until: datetime | None
