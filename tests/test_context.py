@@ -167,7 +167,7 @@ def test_the_deadline_is_the_earlier_of_two(deadline: Any, timeout: Any, expecte
 
     run(saga)
 
-    assert None if expected is None else NOON + expected == action[0].deadline
+    assert (None if expected is None else NOON + expected) == action[0].deadline
 
 
 def test_a_compensation_has_a_timeout_of_its_own() -> None:
@@ -214,7 +214,7 @@ def test_arguments_arrive_by_name_and_by_position() -> None:
 def test_a_step_without_result_gives_none() -> None:
     """An action that returns nothing has None as its result, for later steps and for its compensation."""
     saga, calls = Saga("order"), []
-    saga.add_step("reserve", Seen(), lambda result: calls.append(result))
+    saga.add_step("reserve", Seen(), lambda result: calls.append(("undo", result)))
 
     @saga.step
     def charge(reserve):
@@ -223,7 +223,7 @@ def test_a_step_without_result_gives_none() -> None:
 
     run(saga)
 
-    assert [None, None] == calls
+    assert [None, ("undo", None)] == calls
 
 
 def test_a_stored_value_that_no_longer_fits_is_a_failure_of_the_call() -> None:

@@ -12,6 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sagafsm.doubt import NEVER_LEFT, is_unknown_type, leaves_doubt, network_errors
+from sagafsm.errors import OutcomeUnknown, PermanentFailure
+from sagafsm.orchestrator import Orchestrator
+from sagafsm.saga import Saga
 from support.broken_server import (
     Behaviour,
     broken_server,
@@ -22,8 +26,6 @@ from support.broken_server import (
     silent,
     unaccepting_port,
 )
-from sagafsm.doubt import NEVER_LEFT, is_unknown_type, leaves_doubt, network_errors
-from sagafsm.errors import OutcomeUnknown, PermanentFailure
 
 Call = Callable[[int], Any]
 SHORT = 0.2
@@ -455,3 +457,42 @@ def test_any_doubt_anywhere_in_a_chain_counts(chain: Exception, data: st.DataObj
     data.draw(st.sampled_from([one for one in links if one.__cause__ is None])).__cause__ = TimeoutError()
 
     assert leaves_doubt(chain)
+
+
+# In a saga ------------------------------------------------------------------------------------------------------------
+
+
+def charge_saga(action: Callable[[], Any]) -> Saga:
+    saga = Saga("order")
+    saga.add_step("charge", action, lambda: None)
+    return saga
+
+
+def test_a_lost_answer_blocks_and_a_refused_connection_fails() -> None:
+    """An action whose answer is lost is never taken for undone; one whose request never left is."""
+    with broken_server(CLOSES) as port, Orchestrator("memory://") as orchestrator:
+        lost = orchestrator.run(charge_saga(lambda: by_httpx("httpx")(port)), None)
+    with refused_port() as port, Orchestrator("memory://") as orchestrator:
+        refused = orchestrator.run(charge_saga(lambda: by_httpx("httpx")(port)), None)
+
+    assert ("running:charge", ["in_doubt"]) == (lost.state, [block.reason for block in lost.blocked])
+    assert ("failed", True) == (refused.state, refused.compensated)
+
+
+def test_a_permanent_failure_settles_what_it_was_raised_from() -> None:
+    """`PermanentFailure` says "not done, by any attempt", whatever it was raised from."""
+
+    def charge() -> None:
+        try:
+            raise TimeoutError
+        except TimeoutError as error:
+            raise PermanentFailure("asked: it was not done") from error
+
+    with Orchestrator("memory://") as orchestrator:
+        instance = orchestrator.run(charge_saga(charge), None)
+
+    assert ("failed", True, "PermanentFailure: asked: it was not done") == (
+        instance.state,
+        instance.compensated,
+        str(instance.error),
+    )

@@ -59,8 +59,10 @@ def made() -> Iterator[tuple[SagaError, str, dict[str, Any], type[Exception]]]:
     yield DefinitionError("saga 'a' has no steps"), "saga 'a' has no steps", {}, ValueError
     yield (
         DefinitionChanged("o-17", "order", 2, ("step 'a' is gone", "step 'b' is new")),
-        "instance 'o-17' was begun under another definition of saga 'order' version 2: step 'a' is gone; step 'b' is new "
-        "(register the old definition under its version and give the new one another)",
+        (
+            "instance 'o-17' was begun under another definition of saga 'order' version 2: step 'a' is gone; step 'b' is new "
+            "(register the old definition under its version and give the new one another)"
+        ),
         {
             "instance_id": "o-17",
             "saga": "order",
@@ -133,8 +135,10 @@ def made() -> Iterator[tuple[SagaError, str, dict[str, Any], type[Exception]]]:
     blocked = instance_of(unknown)
     yield (
         SagaUnfinished(blocked),
-        "instance 'o-17' is running:a and unfinished: step 'a' is blocked (in_doubt; decide: retry, resolve(result), "
-        "resolve(not_done), compensate, abandon)",
+        (
+            "instance 'o-17' is running:a and unfinished: step 'a' is blocked (in_doubt; decide: retry, resolve(result), "
+            "resolve(not_done), compensate, abandon)"
+        ),
         {"instance": blocked},
         RuntimeError,
     )

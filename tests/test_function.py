@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.messages import message_of
 from sagafsm.errors import DefinitionError
 from sagafsm.function import RESERVED, Function, Role, Scope, bind, function_name, origin
+from support.messages import message_of
 
 AVAILABLE = "input, ctx, reserve, charge, shop"
 

@@ -13,7 +13,7 @@ from model.explore import Exploration, explore_all, quick_errors
 from model.faults import FAULTS, Fault
 from model.laws import LawBroken
 from model.sagas import ModelSaga, one_step, three_steps, three_steps_long, two_steps, two_steps_long
-from model.world import DROPPED, KEPT, key_of_instance
+from model.world import DROPPED, KEPT, State, key_of_instance
 
 PARTS = 24
 
@@ -30,7 +30,7 @@ def test_the_sagas_are_a_thousand_and_more_of_three_steps():
     # Their kinds alone differ, whatever their budgets are.
     plain = [tuple(kind._replace(attempts=1, undos=1) for kind in saga.kinds) for saga in sagas]
     assert len(set(plain)) == len(sagas)
-    assert len({saga.definition.fingerprint for saga in sagas}) > 300
+    assert len({saga.definition.fingerprint for saga in sagas}) > 200
     for first, second in ((0, 1), (0, 2), (1, 2)):
         met = {(kinds[first], kinds[second]) for kinds in plain if not any(kind.pivot for kind in kinds)}
         assert len(met) == 14 * 14
@@ -73,6 +73,11 @@ def test_every_field_is_known_to_the_model(kind: type):
     assert not KEPT[kind] & DROPPED[kind]
 
 
+def key_of(state: State) -> tuple[object, ...]:
+    answering = tuple(state.instance.steps)[state.step] if (state.phase, state.called) == ("grace", "action") else None
+    return (*key_of_instance(state.instance, answering=answering), *state[1:])
+
+
 @pytest.mark.parametrize("saga", [*one_step()[::3], *two_steps()[::29]], ids=str)
 def test_what_the_model_forgets_decides_nothing(saga: ModelSaga):
     """States that the model takes for one have the same moves, to states that it takes for one."""
@@ -81,12 +86,12 @@ def test_what_the_model_forgets_decides_nothing(saga: ModelSaga):
     with quick_errors():
         fine.run()
         coarse.run()
-    keys = [(key_of_instance(state.instance), *state[1:]) for state in fine.states]
+    keys = [key_of(state) for state in fine.states]
     moves: dict[object, dict[str, object]] = {}
     for key, leads in zip(keys, fine.moves, strict=True):
         told = {label: keys[number] for label, number in leads.items()}
         assert moves.setdefault(key, told) == told
-    assert set(keys) == {(key_of_instance(state.instance), *state[1:]) for state in coarse.states}
+    assert set(keys) == {key_of(state) for state in coarse.states}
 
 
 # Positive controls ----------------------------------------------------------------------------------------------------

@@ -64,11 +64,15 @@ class Journal:
         for tries_left in range(APPEND_AGAIN, -1, -1):
             try:
                 yield StoreCall(append)
-            except (MailWaits, StoreConflict):
+            except MailWaits:
                 raise
             except StoreError as error:
+                # At the first try a conflict is one. Later it may be our own append, which took place after the look.
+                repeats = tries_left < APPEND_AGAIN
+                if isinstance(error, StoreConflict) and not repeats:
+                    raise
                 if not (yield from self._is_written(batch, error)):
-                    if tries_left:
+                    if tries_left and not isinstance(error, StoreConflict):
                         continue
                     raise
             return

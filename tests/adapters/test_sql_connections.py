@@ -49,8 +49,9 @@ def test_threads_come_and_go_without_leaving_connections(sql_store, tmp_path):
     try:
         for _ in range(10):
             race([lambda: sql_store.load("o-1")] * 3)
-        assert before == open_files(tmp_path)
         assert 1 == len(sql_store._connections._held)
+        # SQLite keeps some files of closed connections for those that open next; 30 threads would leave 60 files.
+        assert open_files(tmp_path) <= before + 6
     finally:
         gc.enable()
 
@@ -102,13 +103,15 @@ class Interrupted(BaseException):
     pass
 
 
-def interrupted_at(line, call):
-    """Make the call, interrupted before the given line of the adapter; whether it was."""
+def interrupted_at(line, call, modules=("store", "connections", "sqlite", "schema")):
+    """Make the call, interrupted before the given line of these modules of the adapter; whether it was."""
+    files = tuple(f"sagafsm_adapters/sql/{module}.py" for module in modules)
     seen = 0
 
     def trace(frame, event, _):
         nonlocal seen
-        if "sagafsm_adapters" not in frame.f_code.co_filename:
+        # An interrupt in a finalizer is not raised anywhere: Python prints it.
+        if not frame.f_code.co_filename.endswith(files) or frame.f_code.co_name == "__del__":
             return None
         if event == "line":
             seen += 1
@@ -194,7 +197,7 @@ parents = id(store._connections.held().raw)
 child = os.fork()
 if child == 0:
     held = store._connections.held()
-    assert id(held.raw) != parents and held.process == os.getpid()
+    assert id(held.raw) != parents and held.raw.process == os.getpid()
     store.append("o-1", numbered((started(),), after=1), expected_version=1, token=token)
     store.close()
     sys.exit(0)
@@ -225,7 +228,7 @@ from sagafsm.testing.histories import numbered, succeeded
 from sagafsm_adapters.sql import SqlStore
 store = SqlStore.from_url({url_of(tmp_path, "synchronous=OFF&timeout=30")!r})
 me, appended = Owner(name=sys.argv[1], process=sys.argv[1]), 0
-while appended < 20:
+while appended < 10:
     try:
         token = store.claim("o-1", owner=me, lease=timedelta(seconds=30))
     except StoreConflict:
@@ -245,4 +248,4 @@ store.close()
     ]
     assert [(b"", 0)] * 3 == [(child.communicate()[1], child.returncode) for child in children]
     with closing(open_at(tmp_path)) as store:
-        assert 62 == store.load("o-1").summary.version
+        assert 32 == store.load("o-1").summary.version

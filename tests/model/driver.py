@@ -144,7 +144,8 @@ class Driver:
             self.laws.commit(before, batch, mail_left=waits and not absorbed)
         elif todo is not None and not isinstance(todo, Run) and not before.is_at_rest and not before.blocked:
             broken(PROGRESS, f"{before} waits for nothing: {todo}")
-        return self._settled(batch, todo if ready else None)
+        answering = self.names[state.step] if not follow and state.called == "action" else None
+        return self._settled(batch, todo if ready else None, answering)
 
     @staticmethod
     def _proceed(batch: Batch, start: bool, now: datetime) -> tuple[Command, bool]:
@@ -155,11 +156,16 @@ class Driver:
             batch.record(command.events)
         return command, ready
 
-    def _settled(self, batch: Batch, command: Command | None) -> Settled:
-        key = key_of_instance(batch.instance, fine=self.fine)
-        instance = self._instances.get(key)
-        if instance is None:
-            instance = self._instances[key] = canonical(batch.instance, fine=self.fine)
+    def known(self, instance: SagaInstance, answering: str | None = None) -> SagaInstance:
+        """The one instance that stands for all to which the same may happen; `answering` as for their key."""
+        key = (answering, *key_of_instance(instance, fine=self.fine, answering=answering))
+        one = self._instances.get(key)
+        if one is None:
+            one = self._instances[key] = canonical(instance, fine=self.fine, answering=answering)
+        return one
+
+    def _settled(self, batch: Batch, command: Command | None, answering: str | None = None) -> Settled:
+        instance = self.known(batch.instance, answering)
         absorbed = e.CancelRequested in map(type, batch.events)
         gone = self.laws.gone(batch)
         if command is None:

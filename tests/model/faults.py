@@ -71,10 +71,16 @@ def a_doubt_is_taken_as_a_success(patch: Patch) -> None:
     patch.setitem(fold._HANDLERS, e.StepInDoubt, done)
 
 
-@fault(laws.AFTER_CAUSE, RETRY)
+@fault(laws.AFTER_CAUSE, Kind(in_doubt="retry", attempts=2))
 def an_action_is_called_after_the_cause(patch: Patch) -> None:
     original = decide._in_doubt
-    patch.setattr(decide, "_in_doubt", lambda d, i, *rest: original(d, replace(i, cause=None), *rest))
+
+    def called(definition: Any, instance: Any, step: Any, record: Any) -> Any:
+        if record.retryable:
+            return decide._call_again(definition, instance, record)
+        return original(definition, instance, step, record)
+
+    patch.setattr(decide, "_in_doubt", called)
 
 
 @fault(laws.CANCEL_LOST, RETRY, Kind(in_doubt="retry", pivot=True, attempts=2))
@@ -97,6 +103,7 @@ def the_pivot_is_ignored_by_the_table_too(patch: Patch) -> None:
 
 @fault(laws.PIVOT, ASK, PIVOT)
 def a_cancel_does_not_wait_for_the_pivot(patch: Patch) -> None:
+    _rows(patch, lambda steps: machine_rows([replace(step, pivot=False) for step in steps]))
     patch.setattr(decide, "_absorbed", lambda *_: e.CauseRecorded(kind="cancel"))
 
 
@@ -170,7 +177,7 @@ def a_compensation_is_passed_over(patch: Patch) -> None:
 @fault(laws.TABLE, ASK, ASK)
 def the_table_is_not_asked(patch: Patch) -> None:
     original = decide._go_back
-    patch.setattr(decide, "_go_back", lambda instance, _: original(instance, "compensating:a"))
+    patch.setattr(decide, "_go_back", lambda instance, state: original(instance, state.replace(":b", ":a")))
 
 
 @fault(laws.DECISIONS, ASK)
@@ -195,12 +202,17 @@ def a_decision_changes_nothing(patch: Patch) -> None:
     patch.setattr(fold, "_decided", lambda record, event: {} if event.decision == "skip" else original(record, event))
 
 
-@fault(laws.TWICE, PLAIN)
-def a_retry_renews_no_doubt(patch: Patch) -> None:
-    def failed(draft: fold.Draft, event: e.StepInDoubt) -> None:
-        draft.change(event.step, status="waiting")
+@fault(laws.TWICE, Kind(attempts=2))
+def a_doubt_is_forgotten(patch: Patch) -> None:
+    original = outcome._of_raised
 
-    patch.setitem(fold._HANDLERS, e.StepInDoubt, failed)
+    def failed(call: Any, error: Exception) -> e.Event:
+        event = original(call, error)
+        if not isinstance(event, e.StepInDoubt) or event.wake_at is None or call.instance.cause is not None:
+            return event
+        return e.StepFailed(step=event.step, attempt=event.attempt, error=event.error, wake_at=event.wake_at)
+
+    patch.setattr(outcome, "_of_raised", failed)
 
 
 @fault(laws.BLIND, Kind(compensation=True, attempts=2))
@@ -226,16 +238,10 @@ def a_crash_loop_goes_on(patch: Patch) -> None:
 
 @fault(laws.TRAP, ASK, PLAIN)
 def a_compensation_never_succeeds(patch: Patch) -> None:
-    original = outcome._of_compensation
+    def undone(draft: fold.Draft, event: e.CompensationSucceeded) -> None:
+        draft.change(event.step, undo="waiting", compensation=draft.steps[event.step].compensation.renewed())
 
-    def failing(step: Any, record: Any, result: Any, moment: Any) -> e.Event:
-        event = original(step, record, result, moment)
-        error = e.RecordedError(type="builtins.ValueError", message="never")
-        return e.CompensationFailed(step=event.step, attempt=event.attempt, error=error, wake_at=moment.now)
-
-    patch.setattr(outcome, "_of_compensation", failing)
-    patch.setattr(laws, "BUDGET", "not this one")
-    patch.setattr(laws.Laws, "_compensation_started", lambda *_: None)
+    patch.setitem(fold._HANDLERS, e.CompensationSucceeded, undone)
 
 
 @fault(laws.PROGRESS, Kind(attempts=2))

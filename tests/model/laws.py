@@ -198,7 +198,8 @@ class Laws:
         kind = self.saga.kinds[self.position[event.step]]
         if record.compensation.spent - (record.undo == "running") >= kind.undos:
             broken(BUDGET, f"{event} after {record.compensation.spent} calls, of {kind.undos} that are allowed")
-        if record.status == "in_doubt" and not (record.conceded or ("compensate" in kind.in_doubt and _asked(kind, record))):
+        told = record.conceded or ("compensate" in kind.in_doubt and _asked(kind, record))
+        if record.status == "in_doubt" and record.undo is None and not told:
             broken(BLIND, f"{event} while it is in doubt whether there is anything to undo")
         here = before.started.index(event.step)
         for name in before.started[:here]:

@@ -61,7 +61,8 @@ class Environment:
         return State(instance, world, "calling" if called else "cold", called, step, mail)
 
     def _crash(self, state: State, world: World) -> State:
-        return State(state.instance, world, "cold", "", -1, state.mail)
+        instance = self.driver.known(state.instance) if state.phase == "grace" else state.instance
+        return State(instance, world, "cold", "", -1, state.mail)
 
     def moves(self, state: State) -> Iterator[Move]:
         """Everything that may happen in a state."""

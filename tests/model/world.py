@@ -59,8 +59,12 @@ DROPPED = {
 }  # fmt: skip
 
 
-def key_of_instance(instance: SagaInstance, *, fine: bool = False) -> tuple[Any, ...]:
-    """What two instances share to which the same may happen; `fine`: all that is kept, whether it decides or not."""
+def key_of_instance(instance: SagaInstance, *, fine: bool = False, answering: str | None = None) -> tuple[Any, ...]:
+    """What two instances share to which the same may happen.
+
+    `fine`: all that is kept, whether it decides or not. `answering`: the step whose timed-out action may still answer,
+    so that nothing about it is settled.
+    """
     extent = _extent(instance, fine)
     return (
         instance.state,
@@ -69,11 +73,11 @@ def key_of_instance(instance: SagaInstance, *, fine: bool = False) -> tuple[Any,
         instance.wake_at is None,
         len(instance.started),
         instance.blocked[0].reason if instance.blocked else "",
-        *[_key_of_record(record, extent) for record in instance.steps.values()],
+        *[_key_of_record(record, "all" if name == answering else extent) for name, record in instance.steps.items()],
     )
 
 
-def canonical(instance: SagaInstance, *, fine: bool = False) -> SagaInstance:
+def canonical(instance: SagaInstance, *, fine: bool = False, answering: str | None = None) -> SagaInstance:
     """The instance without what its key lets go."""
     extent = _extent(instance, fine)
     return replace(
@@ -83,7 +87,10 @@ def canonical(instance: SagaInstance, *, fine: bool = False) -> SagaInstance:
         updated_at=NOW,
         wake_at=_soon(instance.wake_at),
         cause=None if instance.cause is None else _CAUSE,
-        steps={name: _canonical_record(record, extent) for name, record in instance.steps.items()},
+        steps={
+            name: _canonical_record(record, "all" if name == answering else extent)
+            for name, record in instance.steps.items()
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,3 +112,27 @@ class FailingStore(Wrapped):
         if fault == "after":
             raise StoreError(f"{name} failed")
         return answer
+
+
+class LateStore(Wrapped):
+    """Fails as it is told by `fault`, once: "before", "after", or "late": then it is stored when it is tried again."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.fault: str | None = None
+        self.owed: Callable[[], Any] | None = None
+
+    def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if name != "append":
+            return method(*args, **kwargs)
+        (fault, self.fault), (owed, self.owed) = (self.fault, None), (self.owed, None)
+        if owed is not None:
+            with contextlib.suppress(StoreError):
+                owed()
+        if fault == "late":
+            self.owed = lambda: method(*args, **kwargs)
+        if fault == "after":
+            method(*args, **kwargs)
+        if fault is not None:
+            raise StoreError("append failed")
+        return method(*args, **kwargs)

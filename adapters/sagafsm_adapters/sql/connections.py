@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 import weakref
@@ -12,28 +11,20 @@ from typing import Any
 import attrs
 
 from sagafsm.errors import StoreError
-from sagafsm_adapters.sql.sqlite import Sqlite
+from sagafsm_adapters.sql.sqlite import Connection, Sqlite
 
 
 class Held:
-    """A connection that is closed when its thread ends, and is never used in another process than its own."""
+    """A thread's connection, closed when the thread ends, and the cursor that it works with."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Connection) -> None:
         self.raw = raw
-        self.cursor = raw.cursor()
-        self.process = os.getpid()
-
-    def close(self) -> None:
-        """Close it, unless a fork left it to us: then it is its parent's."""
-        if self.process == os.getpid():
-            self.raw.close()
-        else:
-            # SQLite's connections may not even be closed in a child (https://www.sqlite.org/howtocorrupt.html, 2.6).
-            # A reference that nobody gives back keeps Python from doing so.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.raw))
+        self.cursor: Any = raw.cursor()
 
     def __del__(self) -> None:
-        self.close()
+        # Ctrl-C may have come before there was anything to close.
+        if "raw" in self.__dict__:
+            self.raw.close()
 
 
 @attrs.define(eq=False)
@@ -42,8 +33,8 @@ class Connections:
 
     database: Sqlite
     _local: threading.local = attrs.field(factory=threading.local, init=False)
-    # The threads hold their connections; a `dict` is changed and listed in one step each.
-    _held: dict[int, weakref.ref[Held]] = attrs.field(factory=dict, init=False)
+    # The threads hold their connections; these only know of them. A set is changed and listed in one step each.
+    _held: set[weakref.ref[Held]] = attrs.field(factory=set, init=False)
     _closed: bool = attrs.field(default=False, init=False)
 
     def held(self) -> Held:
@@ -53,10 +44,10 @@ class Connections:
             StoreError: the store is closed, or cannot be opened any more.
         """
         held: Held | None = getattr(self._local, "held", None)
-        if held is None or held.process != os.getpid():
+        if held is None or held.raw.process != os.getpid():
             held = self._open()
         if self._closed:
-            held.close()
+            held.raw.close()
             raise self._is_closed()
         return held
 
@@ -64,8 +55,8 @@ class Connections:
         if self._closed:
             raise self._is_closed()
         held = self._local.held = Held(self.database.connect())
-        key = id(held)
-        self._held[key] = weakref.ref(held, lambda _: self._held.pop(key, None))
+        # No closure over the store: a cycle would keep connections open until a garbage collection.
+        self._held.add(weakref.ref(held, self._held.discard))
         return held
 
     def _is_closed(self) -> StoreError:
@@ -86,10 +77,10 @@ class Connections:
     def close(self) -> None:
         """Close every connection, of every thread; idempotent."""
         self._closed = True
-        for reference in tuple(self._held.values()):
+        for reference in tuple(self._held):
             held = reference()
             if held is not None:
-                held.close()
+                held.raw.close()
 
 
 class Transaction:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import os
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -23,6 +25,31 @@ OPTIONS = ("synchronous", "timeout", "uri", *sorted(PASSED_ON))
 DEFAULT_TIMEOUT = 5.0
 # A flipped bit can make text that is no UTF-8. It must get as far as the checksum, which tells whose it is.
 _text = functools.partial(str, encoding="utf-8", errors="surrogateescape")
+
+
+class Connection(sqlite3.Connection):
+    """A connection that is never closed by another process than the one that opened it.
+
+    One that nobody closes is closed by a garbage collection, without the warning that Python 3.13 gives: an interrupt
+    can come between its opening and whoever would have closed it.
+    """
+
+    process = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.process = os.getpid()
+
+    def close(self) -> None:
+        """Close it, unless a fork left it to us: then it is its parent's."""
+        if self.process == os.getpid():
+            super().close()
+
+    def __del__(self) -> None:
+        if self.process not in (0, os.getpid()):
+            # It may not even be closed here (https://www.sqlite.org/howtocorrupt.html, 2.6): a reference that nobody
+            # gives back keeps Python from doing so.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
 @attrs.frozen(kw_only=True)
@@ -68,7 +95,7 @@ class Sqlite:
         _check_place(Path(path), shown)
         return cls(url=absolute, shown=shown, synchronous=synchronous, timeout=timeout)
 
-    def connect(self) -> sqlite3.Connection:
+    def connect(self) -> Connection:
         """An open connection of the driver, with `synchronous` set and read back.
 
         Raises:
@@ -82,6 +109,7 @@ class Sqlite:
                 # A connection is used by one thread, and closed by whoever closes the store.
                 check_same_thread=False,
                 isolation_level=None,
+                factory=Connection,
                 uri=bool(options.get("uri", False)),
             )
             try:
