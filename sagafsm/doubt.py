@@ -12,6 +12,8 @@ network_errors: frozenset[str] = frozenset(
     {
         "builtins.TimeoutError",
         "builtins.ConnectionError",
+        "http.client.IncompleteRead",
+        "http.client.BadStatusLine",
         "requests.exceptions.ConnectionError",
         "requests.exceptions.Timeout",
         "requests.exceptions.ChunkedEncodingError",

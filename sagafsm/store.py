@@ -124,7 +124,8 @@ class Store(Protocol):
         also releases it.
 
         Raises:
-            StoreConflict: somebody else appended since `expected_version`, or owns the instance now.
+            StoreConflict: somebody else appended since `expected_version`, or the claim of `token` is over: given up,
+                or somebody else's now.
             MailWaits: a request came in that these events do not absorb; nothing was written: read the mail and
                 decide again.
         """

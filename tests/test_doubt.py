@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,6 +57,11 @@ def by_socket(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=SHORT) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\n\r\n")
         connection.recv(1)
+
+
+def by_urllib(port: int) -> None:
+    with urllib.request.urlopen(urllib.request.Request(url(port), data=b"{}"), timeout=SHORT) as response:
+        response.read()
 
 
 def by_requests(port: int) -> None:
@@ -173,6 +179,8 @@ def by_mcp(port: int) -> None:
 LISTED: dict[str, tuple[Behaviour, Call]] = {
     "builtins.TimeoutError": (silent, by_socket),
     "builtins.ConnectionError": (resets, by_socket),
+    "http.client.IncompleteRead": (HALF, by_urllib),
+    "http.client.BadStatusLine": (GARBAGE, by_urllib),
     "requests.exceptions.ConnectionError": (CLOSES, by_requests),
     "requests.exceptions.Timeout": (silent, by_requests),
     "requests.exceptions.ChunkedEncodingError": (HALF_A_CHUNK, by_requests),

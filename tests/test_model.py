@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
+
 from model.explore import Exploration, explore_all, quick_errors
 from model.faults import FAULTS, Fault
 from model.laws import LawBroken

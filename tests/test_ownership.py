@@ -15,18 +15,17 @@ import pytest
 from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Saga
 from sagafsm.drivers.lease import new_owner
 from sagafsm.errors import StoreConflict
-from sagafsm.events import CancelRequested, StepStarted
+from sagafsm.events import CancelRequested
 from sagafsm.store import Owner, Store
 from support.bench import Bench, is_async, lines
 from support.clock import FakeClock
+from support.exams import STRANGER, check_mail, check_replaced_owner, steal
 from support.services import STEADY, Service, saga_of
 from support.stores import FailingStore, Wrapped
 
 HOUR = timedelta(hours=1)
 MOMENT = timedelta(milliseconds=30)
 BOTH: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
-# Somebody of whom this machine cannot tell whether he lives.
-STRANGER = Owner(name="elsewhere", process="?/?/1/?/1")
 
 
 def started(store: Store, way: str, script: dict[str, list[Any]] | None = None, **steps: Any) -> tuple[Bench, Service]:
@@ -147,29 +146,9 @@ def test_every_claim_has_a_token_of_its_own(way: str, store: Store) -> None:
     assert "completed" == bench.get().state
 
 
-def steal(store: Store) -> Callable[[], None]:
-    """An action during which somebody else takes the instance over."""
-
-    def act() -> None:
-        store.claim("o-1", owner=STRANGER, lease=HOUR, replacing=store.load("o-1").summary.token)
-
-    return act
-
-
 def test_a_replaced_owner_stops_and_writes_nothing(way: str, store: Store) -> None:
     """Law 12: who loses an instance stops at once: no write, no compensation, no next call."""
     check_replaced_owner(store, store, way)
-
-
-def check_replaced_owner(store: Store, through: Any, way: str) -> None:
-    """The exam, also for its positive control: `through` is the store that the orchestrator is given."""
-    service = Service(script={"a": [steal(store)]})
-    bench = Bench(through, saga_of(service, is_async=is_async(way), a={}, b={}), way)
-    with pytest.raises(StoreConflict):
-        bench.run()
-    assert ["a 1"] == service.calls
-    assert ["InstanceCreated", "StepStarted a 1"] == lines(store.history("o-1"))
-    assert "elsewhere" == store.load("o-1").instance.owner
 
 
 def test_a_replaced_owner_does_not_compensate(way: str, memory: Store) -> None:
@@ -328,20 +307,7 @@ def test_an_action_may_drive_another_instance(memory: Store) -> None:
 
 def test_no_start_overtakes_a_request(way: str, store: Store) -> None:
     """Law 12: outcome, mail and consequence are one commit: no start, end or parking overtakes a request."""
-    check_no_start_overtakes_a_request(store, store, way)
-
-
-def check_no_start_overtakes_a_request(store: Store, through: Any, way: str) -> None:
-    """The exam, also for its positive control."""
-
-    def post() -> None:
-        store.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
-
-    service = Service(script={"b": [post]})
-    bench = Bench(through, saga_of(service, is_async=is_async(way), a={}, b={}, c={}), way)
-    assert bench.run().compensated
-    assert ["a 1", "b 1", "undo b 1 of b!", "undo a 1 of a!"] == service.calls
-    assert "c" not in [event.step for event in store.history("o-1") if isinstance(event, StepStarted)]
+    check_mail(store, store, way)
 
 
 def test_a_request_counts_once(way: str, store: Store) -> None:

@@ -115,7 +115,9 @@ def check_end(instance: SagaInstance, world: World) -> None:
     assert held <= {left.step for left in instance.residue} or instance.state == "completed"
     assert not held or not instance.compensated
     order = [event.step for event in instance.history if isinstance(event, e.StepStarted) and event.attempt == 1]
-    undone = [event.step for event in instance.history if isinstance(event, e.CompensationStarted) and event.attempt == 1]
+    undone = [
+        event.step for event in instance.history if isinstance(event, e.CompensationStarted) and event.attempt == 1
+    ]
     assert sorted(undone, key=order.index, reverse=True) == undone
     assert [event.number for event in instance.history] == list(range(1, len(instance.history) + 1))
 
@@ -165,9 +167,7 @@ def test_any_saga_ends_well_whatever_fails(place: tuple[str, str], stores: Store
 
     @setting(place)
     @given(plan=plans(), where=crashes, cancelled_at=st.none() | st.integers(1, 8), data=st.data())
-    def exam(
-        plan: dict[str, StepPlan], where: list[CrashAt], cancelled_at: int | None, data: st.DataObject
-    ) -> None:
+    def exam(plan: dict[str, StepPlan], where: list[CrashAt], cancelled_at: int | None, data: st.DataObject) -> None:
         sit_the_exam(stores, place[1], plan, where, cancelled_at, data)
 
     exam()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import itertools
 import tempfile
@@ -28,7 +29,7 @@ from sagafsm import (
     StoreConflict,
 )
 from sagafsm import events as e
-from sagafsm.drivers.effects import Sleep, UserCall
+from sagafsm.drivers.effects import Sleep
 from sagafsm.drivers.sync import SyncPerformer
 from sagafsm.instance import SagaInstance
 from sagafsm.store import Owner, Store
@@ -218,7 +219,9 @@ class TwoOrchestrators(RuleBasedStateMachine):
     def start(self, n: int, id: str) -> None:
         self.processes[n].start(self.saga, "mug", id=id)
 
-    @rule(n=processes_, id=instances, most=effects, mode=st.sampled_from(("until_parked", "without_sleep", "one_command")))
+    @rule(
+        n=processes_, id=instances, most=effects, mode=st.sampled_from(("until_parked", "without_sleep", "one_command"))
+    )
     def resume(self, n: int, id: str, most: int, mode: Any) -> None:
         if id in self.seen:
             self._hold(n, id, self.processes[n]._operations.resume(id, mode, "resume"), most=most)
@@ -241,13 +244,16 @@ class TwoOrchestrators(RuleBasedStateMachine):
     @rule(n=processes_, id=instances)
     def cancel(self, n: int, id: str) -> None:
         if id in self.seen:
-            with _refusals():
+            with contextlib.suppress(StoreConflict, IllegalTransition):
                 self.processes[n].cancel(id, by="me", reason="no")
 
-    @rule(id=instances)
-    def post(self, id: str) -> None:
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def post(self, data: st.DataObject) -> None:
+        """A request comes in while its owner stands still."""
+        id = data.draw(st.sampled_from(self.held)).instance
         if id in self.seen:
-            with _refusals():
+            with contextlib.suppress(IllegalTransition):
                 self.public.post(id, e.CancelRequested(request_id=f"r-{next(self.requests)}", by="me", reason="no"))
 
     @rule(n=processes_, id=instances, data=st.data())
@@ -265,7 +271,7 @@ class TwoOrchestrators(RuleBasedStateMachine):
         possible = [offered[one] for one in blocked[0].decisions if one in offered]
         if possible:
             operation, given = data.draw(st.sampled_from(possible))
-            with _refusals():
+            with contextlib.suppress(StoreConflict, IllegalTransition):
                 getattr(self.processes[n], operation)(id, **given)
 
     @rule(n=processes_)
@@ -286,15 +292,16 @@ class TwoOrchestrators(RuleBasedStateMachine):
             except (Crash, StopIteration):
                 return
 
-    @rule(id=instances)
-    def steal(self, id: str) -> None:
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def steal(self, data: st.DataObject) -> None:
         """A lease runs out while its owner stands still, and somebody takes the instance for a moment."""
-        if id not in self.seen:
+        id = data.draw(st.sampled_from(self.held)).instance
+        if id not in self.seen or (summary := self.store.load(id).summary).owner is None:
             return
-        summary = self.store.load(id).summary
-        if summary.owner is not None:
-            token = self.store.claim(id, owner=Owner(name="thief", process="?/?/1/?/1"), lease=HOUR, replacing=summary.token)
-            self.store.release(id, token=token)
+        thief = Owner(name="thief", process="?/?/1/?/1")
+        token = self.store.claim(id, owner=thief, lease=HOUR, replacing=summary.token)
+        self.store.release(id, token=token)
 
     @rule(n=processes_, fault=st.sampled_from(("before", "after", "late")))
     def the_store_will_fail(self, n: int, fault: str) -> None:
@@ -328,7 +335,9 @@ class TwoOrchestrators(RuleBasedStateMachine):
             assert not done or cause == len(history), (id, told)
             for step in "abpc":
                 assert told.count(f"StepSucceeded {step} 1") <= 1, (id, told)
-                attempts = [event.attempt for event in history if isinstance(event, e.StepStarted) and event.step == step]
+                attempts = [
+                    event.attempt for event in history if isinstance(event, e.StepStarted) and event.step == step
+                ]
                 assert list(range(1, len(attempts) + 1)) == attempts, (id, told)
 
     @invariant()
@@ -343,16 +352,6 @@ class TwoOrchestrators(RuleBasedStateMachine):
                 assert held <= {left.step for left in instance.residue}
             if instance.is_at_rest:
                 assert summary.owner is None
-
-
-class _refusals:
-    """Operations that may be refused: somebody else owns the instance, or it has moved on."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        return kind is not None and issubclass(kind, (StoreConflict, IllegalTransition))
 
 
 class TwoOrchestratorsOnSQLite(TwoOrchestrators):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from sagafsm.cli.loading import opened
+from sagafsm.cli.loading import opened, telling
 from sagafsm.cli.printing import instance_json, print_instance, print_summaries, summary_json
 from sagafsm.instance import SagaInstance
 from sagafsm.orchestrator import NOT_GIVEN, Orchestrator
@@ -19,7 +19,6 @@ from sagafsm.orchestrator import NOT_GIVEN, Orchestrator
 app = typer.Typer(
     help="Run, look at and settle sagas in a store.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
 )
-console = Console()
 
 StoreUrl = Annotated[str, typer.Option("--store", envvar="SAGAFSM_STORE", help="URL of the store: sqlite:///orders.db")]
 Sagas = Annotated[list[str], typer.Option("--saga", help="The saga, as module:name; may be given several times.")]
@@ -49,7 +48,8 @@ def demo(
     """Run orders through reserve, charge and ship, some failing, and audit what the services hold."""
     from sagafsm.demo.run import run_demo  # noqa: PLC0415 - no other command needs it
 
-    raise typer.Exit(run_demo(orders=orders, store=store, crash=crash, fresh=fresh, seed=seed))
+    with telling():
+        raise typer.Exit(run_demo(orders=orders, store=store, crash=crash, fresh=fresh, seed=seed))
 
 
 @app.command("list")
@@ -70,7 +70,7 @@ def list_(
             for one in found:
                 typer.echo(summary_json(one))
         else:
-            print_summaries(console, found)
+            print_summaries(Console(), found)
 
 
 @app.command()
@@ -81,7 +81,7 @@ def show(id: Id, store: StoreUrl, as_json: AsJson = False) -> None:
         if as_json:
             typer.echo(instance_json(instance))
         else:
-            print_instance(console, instance)
+            print_instance(Console(), instance)
 
 
 @app.command()

@@ -62,17 +62,28 @@ def load_resources(spec: str | None, store: str) -> Mapping[str, Any]:
 
 
 @contextmanager
-def opened(store: str, sagas: Sequence[str] = (), resources: str | None = None) -> Iterator[Orchestrator]:
-    """An orchestrator over the store; what goes wrong is told in one line, and is the exit status."""
-    known = [load_saga(spec) for spec in sagas]
-    given = load_resources(resources, store)
+def telling() -> Iterator[None]:
+    """What goes wrong in the block is told in one line, and is the exit status."""
     try:
-        with Orchestrator(store, sagas=known, resources=given) as orchestrator:
-            yield orchestrator
+        yield
     except SagaError as error:
-        Console(stderr=True).print(f"sagafsm: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(str(error), style="red")
         raise typer.Exit(1) from error
     except KeyboardInterrupt as interrupt:
         for note in getattr(interrupt, "__notes__", ("interrupted",)):
-            Console(stderr=True).print(f"sagafsm: {note}", markup=False, highlight=False, soft_wrap=True)
+            _say(note)
         raise typer.Exit(INTERRUPTED) from interrupt
+
+
+def _say(text: str, *, style: str | None = None) -> None:
+    Console(stderr=True).print(f"sagafsm: {text}", style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def opened(store: str, sagas: Sequence[str] = (), resources: str | None = None) -> Iterator[Orchestrator]:
+    """An orchestrator over the store; what goes wrong is told."""
+    known = [load_saga(spec) for spec in sagas]
+    with telling():
+        given = load_resources(resources, store)
+        with Orchestrator(store, sagas=known, resources=given) as orchestrator:
+            yield orchestrator

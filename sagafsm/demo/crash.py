@@ -4,41 +4,48 @@ from __future__ import annotations
 
 import random
 import subprocess
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 
+from sagafsm.demo.orders import Order
 from sagafsm.demo.saga import order as order_saga
+from sagafsm.demo.work import unsettled
 from sagafsm.demo.worker import arguments
 from sagafsm.errors import SagaError
 from sagafsm.orchestrator import Orchestrator
 
 # The longest life of the first worker, from the moment it begins its work, and by how much each next one's is longer.
-# An idle machine is through after some ten kills; on a busy one, lives of one length might never see an order end.
-FIRST_LIFE = timedelta(milliseconds=600)
+# An idle machine is through after some eight kills; on a busy one, lives of one length might never see an order end.
+FIRST_LIFE = timedelta(milliseconds=900)
 LONGER = 1.1
 MOST_KILLS = 200
 
 
 def crash_through(
-    orders: Path | None, url: str, *, total: int, seed: int | None, pace: timedelta, console: Console
+    path: Path | None, orders: Sequence[Order], url: str, *, seed: int | None, pace: timedelta, console: Console
 ) -> int:
-    """Kill worker after worker until one gets through all orders; the number of kills.
+    """Kill worker after worker until all `orders`, which are read from `path`, are settled; the number of kills.
 
     Raises:
         SagaError: a worker failed by itself, or `MOST_KILLS` were not enough.
     """
     seed = random.SystemRandom().randrange(10_000) if seed is None else seed
-    console.print(f"running {total} orders in a process that is killed at random (--seed {seed})")
+    console.print(f"running {len(orders)} orders in a process that is killed at random (--seed {seed})")
     chance = random.Random(seed)  # noqa: S311 - moments of kills, not secrets
     for kills in range(MOST_KILLS):
         life = chance.uniform(0, FIRST_LIFE.total_seconds() * LONGER**kills)
-        if _is_through(arguments(orders, url, pace), life):
+        if _is_through(arguments(path, url, pace), life):
             console.print(f"through after {kills} kills")
             return kills
-        console.print(f"kill {kills + 1:2} after {life:.2f} s: {_standing(url, total)}", highlight=False)
-    raise SagaError(f"the orders are not through after {MOST_KILLS} kills: {_standing(url, total)}")
+        left, standing = _standing(url, orders)
+        console.print(f"kill {kills + 1:2} after {life:.2f} s: {standing}", highlight=False)
+        if not left:
+            console.print(f"through after {kills + 1} kills")
+            return kills + 1
+    raise SagaError(f"the orders are not through after {MOST_KILLS} kills: {standing}")
 
 
 def _is_through(command: list[str], life: float) -> bool:
@@ -58,11 +65,12 @@ def _is_through(command: list[str], life: float) -> bool:
     return True
 
 
-def _standing(url: str, total: int) -> str:
-    """Where the store stands, in words."""
+def _standing(url: str, orders: Sequence[Order]) -> tuple[int, str]:
+    """How many orders are not settled, and where the store stands, in words."""
     with Orchestrator(url, sagas=[order_saga]) as orchestrator:
+        left = len(unsettled(orchestrator, orders))
         found = list(orchestrator.find(saga=order_saga.name))
-    at_rest = sum(1 for summary in found if summary.is_at_rest)
     blocked = sum(1 for summary in found if summary.blocked)
     under_way = [f"{s.id} in {s.state}" for s in found if not (s.is_at_rest or s.blocked)]
-    return ", ".join((f"{at_rest} of {total} at rest", *([f"{blocked} blocked"] if blocked else []), *under_way))
+    settled = f"{len(orders) - left} of {len(orders)} settled"
+    return left, ", ".join((settled, *([f"{blocked} of them blocked"] if blocked else []), *under_way))

@@ -57,7 +57,7 @@ def run_demo(
     Made(folder, store_file(url)).begin(fresh=fresh or (crash and store is None))
     try:
         if crash:
-            crash_through(orders, url, total=len(taken), seed=seed, pace=pace, console=console)
+            crash_through(orders, taken, url, seed=seed, pace=pace, console=console)
         return _run_and_report(taken, url, folder, quiet=crash, pace=pace, console=console)
     except KeyboardInterrupt:
         print_interrupted(console, orders, url)

@@ -245,6 +245,17 @@ def test_what_does_not_balance_is_status_one(demo: Demo, tmp_path: Path):
     ]
 
 
+def test_a_probe_that_lies_does_not_balance(demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The positive control of the whole: the bank has booked the charge, and the saga is told that it has not."""
+    monkeypatch.setattr(Payments, "find", lambda self, key: None)
+    assert demo.run(some_orders(tmp_path, "o-1007")) == 1
+    assert outcomes(demo.instances()) == {"o-1007": "failed and compensated"}
+    assert demo.printed.splitlines()[-2:] == [
+        "NOT balanced, 1 found:",
+        "  order 'o-1007', step 'charge': expected none (failed), found charge ch-0001 of EUR 157.00",
+    ]
+
+
 def test_a_memory_store_runs_and_balances(tmp_path: Path):
     out = io.StringIO()
     orders = some_orders(tmp_path, "o-1001", "o-1009", STUCK)

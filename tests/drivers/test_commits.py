@@ -10,7 +10,8 @@ from sagafsm.errors import MailWaits, StoreConflict, StoreError
 from sagafsm.outcome import Returned
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
-from support.services import STEADY, Service, saga_of
+from support.exams import check_write_ahead
+from support.services import Service, saga_of
 from support.stores import CountingStore, FailingStore
 
 PLAIN: dict[str, dict[str, Any]] = {"a": {}, "b": {}, "c": {}}
@@ -72,32 +73,7 @@ def test_a_way_back_makes_a_commit_for_each_compensation(way: str, store: Store)
 @pytest.mark.parametrize("probe", [False, True])
 def test_every_call_finds_its_start_durable_and_all_before_it(way: str, probe: bool, store: Store) -> None:
     """Law 1, write ahead: whatever is called, the store already holds why, and what the call before it gave."""
-    check_write_ahead(store, way, probe=probe)
-
-
-def check_write_ahead(store: Store, way: str, *, probe: bool, through: Any = None) -> None:
-    """The exam, also for its positive control: `through` is the store that the orchestrator is given."""
-    seen: list[str] = []
-
-    def look() -> None:
-        seen.append(lines(store.history("o-1"))[-1])
-
-    script: dict[str, list[Any]] = {"a": ["lost", look] if probe else [look, look], "b": ["fail", look], "c": [look]}
-    script |= {"probe a": [look], "undo a": [look, look], "undo b": ["fail", look]}
-    if not probe:
-        script["a"] = [look]
-    script["d"] = ["fail"]
-    options: dict[str, Any] = {"in_doubt": "retry", "retry": STEADY, "compensation_retry": STEADY}
-    bench, service = bench_of(through or store, way, script, a={**options, "probe": probe}, b=options, c=options, d={})
-    bench.run()
-    asked = ["StepInDoubt a 1 outcome_unknown again"] if probe else ["StepStarted a 1"]
-    again = ["StepStarted a 2"] if probe else []
-    del again[:]
-    # The probe is given to understand by `look` that it cannot tell, so a is called again.
-    expected = [*asked, *(["StepStarted a 2"] if probe else []), "StepStarted b 2", "StepStarted c 1"]
-    expected += ["CompensationStarted b 2", "CompensationStarted a 1"]
-    assert expected == seen
-    service.check_keys()
+    check_write_ahead(store, store, way, probe=probe)
 
 
 @pytest.mark.parametrize("fault", ["before", "after"])

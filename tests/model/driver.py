@@ -8,6 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from model.laws import PROGRESS, WRITE_AHEAD, Laws, broken
+from model.sagas import ModelSaga
+from model.world import CANCEL, LATER, NOW, Called, State, canonical, key_of_instance
 from sagafsm import events as e
 from sagafsm.batch import Batch
 from sagafsm.command import Command, Run, RunAction, RunCompensation, RunProbe
@@ -17,10 +20,6 @@ from sagafsm.decision import Verdict
 from sagafsm.errors import IllegalTransition
 from sagafsm.instance import SagaInstance
 from sagafsm.outcome import Moment, Outcome, observe
-
-from model.laws import PROGRESS, WRITE_AHEAD, Laws, broken
-from model.sagas import ModelSaga
-from model.world import CANCEL, LATER, NOW, Called, State, canonical, key_of_instance
 
 AT = {now: Moment(now=now, draw=1.0) for now in (NOW, LATER)}
 KINDS: dict[type[Command], Called] = {RunAction: "action", RunCompensation: "compensation", RunProbe: "probe"}

@@ -79,7 +79,7 @@ class Exploration:
         now = -1
         try:
             self.first = {move.label: self._take(-1, move) for move in self.environment.first()}
-            for now, state in enumerate(self.states):  # noqa: B007 - it grows, and `now` is read when a law is broken
+            for now, state in enumerate(self.states):
                 self.moves.append({})
                 for move in self.environment.moves(state):
                     self.moves[now][move.label] = self._take(now, move)

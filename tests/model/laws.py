@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from model.sagas import Kind, ModelSaga
+from model.world import State, World
 from sagafsm import events as e
 from sagafsm.batch import Batch
 from sagafsm.decide import key_of
@@ -13,9 +15,6 @@ from sagafsm.errors import IllegalTransition
 from sagafsm.instance import SagaInstance
 from sagafsm.record import StepRecord
 from sagafsm.store import changes
-
-from model.sagas import Kind, ModelSaga
-from model.world import State, World
 
 ALL_DECISIONS: tuple[e.Decision, ...] = (
     "retry", "resolve(result)", "resolve(not_done)", "resolve(undone)", "compensate", "skip", "abandon",
@@ -62,9 +61,9 @@ def row(saga: ModelSaga, reason: str, step: int, *, cause: bool) -> tuple[e.Deci
     """The decisions that DESIGN's table allows."""
     pivot = next((i for i, kind in enumerate(saga.kinds) if kind.pivot), len(saga.kinds))
     match reason, cause:
-        case ("in_doubt" | "crash_loop"), False if step < pivot:
+        case (("in_doubt" | "crash_loop"), False) if step < pivot:
             return ("retry", "resolve(result)", "resolve(not_done)", "compensate", "abandon")
-        case ("in_doubt" | "crash_loop"), False:
+        case (("in_doubt" | "crash_loop"), False):
             return ("retry", "resolve(result)", "resolve(not_done)", "abandon")
         case "in_doubt", True if saga.kinds[step].compensation:
             return ("resolve(result)", "resolve(not_done)", "compensate", "skip", "abandon")
@@ -226,7 +225,8 @@ class Laws:
             "crash_loop": record.action.deaths + (record.status == "running") >= 5,
             "exhausted": record.status == "failed",
             "payload": record.status == "unstorable",
-            "compensation_failed": record.undo == "failed" or record.compensation.deaths + (record.undo == "running") >= 5,
+            "compensation_failed": record.undo == "failed"
+            or record.compensation.deaths + (record.undo == "running") >= 5,
         }
         if not held[event.reason]:
             broken(DECISIONS, f"{event} ({event.reason}) although the step is {record}")
@@ -307,4 +307,3 @@ def _asked(kind: Kind, record: StepRecord) -> bool:
 
 def _reason(instance: SagaInstance) -> e.BlockReason | None:
     return instance.blocked[0].reason if instance.blocked else None
-

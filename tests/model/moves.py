@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sagafsm import events as e
-from sagafsm.errors import OutcomeUnknown, PayloadError, PermanentFailure
-from sagafsm.outcome import AttemptTimedOut, NotDone, Outcome, Raised, Returned, StillInDoubt, TimedOut, Unstorable
-
 from model.driver import Driver, Settled
 from model.laws import ALL_DECISIONS, DECISIONS, ORDER, broken
 from model.sagas import ModelSaga
 from model.world import LATER, State, World
+from sagafsm import events as e
+from sagafsm.errors import OutcomeUnknown, PayloadError, PermanentFailure
+from sagafsm.outcome import AttemptTimedOut, NotDone, Outcome, Raised, Returned, StillInDoubt, TimedOut, Unstorable
 
 RAISED = Raised(error=ValueError("refused"))
 PERMANENT = Raised(error=PermanentFailure("never"))
@@ -86,7 +85,9 @@ class Environment:
     def _cold(self, state: State) -> Iterator[Move]:
         instance, world = state.instance, state.world
         if not instance.blocked or state.mail == "waiting":
-            yield Move("a driver goes on", True, self._to(state, world, self.driver.settle(state, look=True, now=LATER)))
+            yield Move(
+                "a driver goes on", True, self._to(state, world, self.driver.settle(state, look=True, now=LATER))
+            )
         if instance.wake_at is not None and state.mail == "waiting":
             yield Move("a sleeper looks", False, self._to(state, world, self.driver.settle(state, look=True)))
         if instance.blocked or self.saga.thorough:
@@ -206,4 +207,3 @@ class Environment:
 
 def _put(world: World, step: int, times: int) -> World:
     return (*world[:step], times, *world[step + 1 :])
-

@@ -158,7 +158,12 @@ def three_steps() -> list[ModelSaga]:
     One step at most has a second attempt, and one a second try at its compensation.
     """
     return [
-        ModelSaga(_budgeted(kinds, 8 >> n % 4, 8 >> n // 4 % 4), deaths=1 + (n % 7 == 0), thorough=n % 9 == 0, silence=n // 16 % 2 == 0)
+        ModelSaga(
+            _budgeted(kinds, 8 >> n % 4, 8 >> n // 4 % 4),
+            deaths=1 + (n % 7 == 0),
+            thorough=n % 9 == 0,
+            silence=n // 16 % 2 == 0,
+        )
         for n, kinds in enumerate(_triples())
     ]
 

@@ -116,7 +116,15 @@ def _key_of_record(record: StepRecord, extent: Extent) -> tuple[Any, ...]:
         if extent == "back" or status in _SETTLED:
             return ("failed" if extent == "back" and status == "waiting" else status, record.result_json, undone)
         if extent == "caused" and status == "in_doubt":
-            return (status, record.result_json, record.doubt_before, record.probed, record.conceded, a.wake_at is None, undone)
+            return (
+                status,
+                record.result_json,
+                record.doubt_before,
+                record.probed,
+                record.conceded,
+                a.wake_at is None,
+                undone,
+            )
     return (
         status, a.spent, a.deaths, a.wake_at is None, record.result_json, record.doubt_before, record.died,
         record.probed, record.retryable, record.retry_ordered, record.conceded, undone,

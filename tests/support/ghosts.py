@@ -138,7 +138,10 @@ class World:
 
 
 def _is_answer(event: e.Event) -> bool:
-    return getattr(event, "evidence", "action") == "action" and getattr(event, "reason", "") not in ("process_died", "probe")
+    return getattr(event, "evidence", "action") == "action" and getattr(event, "reason", "") not in (
+        "process_died",
+        "probe",
+    )
 
 
 def _answered(told: str, result: Any) -> Any:
@@ -167,9 +170,9 @@ def saga_of(world: World, *, is_async: bool = False) -> Saga:
     for plan in world.plans.values():
         saga.add_step(
             plan.name,
-            act_async if is_async else (lambda ctx: world.act(ctx)),
-            (undo_async if is_async else (lambda ctx: world.undo(ctx))) if plan.compensation else None,
-            probe=(lambda ctx: world.ask(ctx)) if plan.probe is not None else None,
+            act_async if is_async else world.act,
+            (undo_async if is_async else world.undo) if plan.compensation else None,
+            probe=world.ask if plan.probe is not None else None,
             retry=Retry(plan.attempts, backoff=timedelta(seconds=5), factor=1, jitter=False),
             compensation_retry=Retry(2, backoff=timedelta(seconds=5), factor=1, jitter=False),
             in_doubt=plan.in_doubt,

@@ -25,6 +25,8 @@ OPTIONS = ("synchronous", "timeout", "uri", *sorted(PASSED_ON))
 DEFAULT_TIMEOUT = 5.0
 # A flipped bit can make text that is no UTF-8. It must get as far as the checksum, which tells whose it is.
 _text = functools.partial(str, encoding="utf-8", errors="surrogateescape")
+# Parameters by name: the same statements then serve every driver that has them.
+_DIALECT = SQLiteDialect_pysqlite(paramstyle="named")
 
 
 class Connection(sqlite3.Connection):
@@ -60,8 +62,7 @@ class Sqlite:
     shown: str
     synchronous: str
     timeout: float
-    # Parameters by name: the same statements then serve every driver that has them.
-    dialect: Dialect = attrs.field(factory=lambda: SQLiteDialect_pysqlite(paramstyle="named"), init=False)
+    dialect: Dialect = attrs.field(default=_DIALECT, init=False)
     begin_read: str = "BEGIN"
     # Without it a transaction that reads first can fail for good when another one has written meanwhile.
     begin_write: str = "BEGIN IMMEDIATE"

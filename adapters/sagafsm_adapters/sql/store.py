@@ -11,7 +11,7 @@ from sagafsm.codec import checksum
 from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound
 from sagafsm.events import BlockReason, Event, Request
 from sagafsm.instance import AT_REST
-from sagafsm.store import Owner, Stored, Summary, changes
+from sagafsm.store import Changes, Owner, Stored, Summary, changes
 from sagafsm.values import replace
 from sagafsm_adapters.refusals import appended_since, check_creation, check_history, check_numbers, claim_lost, owned
 from sagafsm_adapters.sql import schema
@@ -113,10 +113,19 @@ class SqlStore:
         }
         with self._connections.writing() as cursor:
             values["absorbed"] = self._absorb(cursor, instance_id, events)
-            if cursor.execute(self._sql.append(changed), values).rowcount != 1:
+            if not self._move(cursor, changed, values):
                 self._refuse(cursor, instance_id, expected_version, token)
             cursor.executemany(self._sql.insert_event, rows)
         return version
+
+    def _move(self, cursor: Any, changed: Changes, values: dict[str, Any]) -> bool:
+        """Move the row on, and say whether it was as expected."""
+        ends = changed.state in AT_REST
+        moved: int = cursor.execute(self._sql.append(changed, any_rest=ends), values).rowcount
+        if not moved and not ends:
+            # A completed instance is sent back, or the append is refused.
+            moved = cursor.execute(self._sql.append(changed, any_rest=True), values).rowcount
+        return moved == 1
 
     def _absorb(self, cursor: Any, instance_id: str, events: Sequence[Event]) -> int:
         """Take the mail that these events absorb out of the mailbox, and return how much of it there was."""

@@ -1,0 +1,84 @@
+"""Exams that are sat twice: over a store as it should be, and, as a positive control, over a broken one.
+
+`store` is what really is; `through` is the store that the orchestrator is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sagafsm import StoreConflict
+from sagafsm.events import CancelRequested, StepStarted
+from sagafsm.store import Owner, Store
+from support.bench import Bench, is_async, lines
+from support.services import STEADY, Service, saga_of
+
+# Somebody of whom this machine cannot tell whether he lives.
+STRANGER = Owner(name="elsewhere", process="?/?/1/?/1")
+
+
+def steal(store: Store) -> Callable[[], None]:
+    """An action during which somebody else takes the instance over."""
+
+    def act() -> None:
+        token = store.load("o-1").summary.token
+        store.claim("o-1", owner=STRANGER, lease=timedelta(hours=1), replacing=token)
+
+    return act
+
+
+def check_replaced_owner(store: Store, through: Any, way: str) -> None:
+    """Law 12: a replaced owner raises a conflict, writes nothing and calls nothing more."""
+    service = Service(script={"a": [steal(store)]})
+    bench = Bench(through, saga_of(service, is_async=is_async(way), a={}, b={}), way)
+    stopped = False
+    try:
+        bench.run()
+    except StoreConflict:
+        stopped = True
+    assert stopped
+    assert ["a 1"] == service.calls
+    assert ["InstanceCreated", "StepStarted a 1"] == lines(store.history("o-1"))
+    assert "elsewhere" == store.load("o-1").instance.owner
+
+
+def check_mail(store: Store, through: Any, way: str) -> None:
+    """Law 12: no start overtakes a request that came in while an action ran."""
+
+    def post() -> None:
+        through.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
+
+    service = Service(script={"b": [post]})
+    bench = Bench(through, saga_of(service, is_async=is_async(way), a={}, b={}, c={}), way)
+    bench.run()
+    assert ["a 1", "b 1", "undo b 1 of b!", "undo a 1 of a!"] == service.calls
+    assert "c" not in [event.step for event in store.history("o-1") if isinstance(event, StepStarted)]
+    assert store.load("o-1").instance.compensated
+
+
+def check_write_ahead(store: Store, through: Any, way: str, *, probe: bool) -> None:
+    """Law 1: whatever is called finds durable why it is called, and all that happened before."""
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.append(lines(store.history("o-1"))[-1])
+
+    script: dict[str, list[Any]] = {
+        "a": ["lost", look] if probe else [look],
+        "probe a": [look],  # which, asked, cannot tell
+        "b": ["fail", look],
+        "c": [look],
+        "d": ["fail"],
+        "undo b": ["fail", look],
+        "undo a": [look],
+    }
+    options: dict[str, Any] = {"in_doubt": "retry", "retry": STEADY, "compensation_retry": STEADY}
+    service = Service(script=script)
+    steps: dict[str, Any] = {"a": {**options, "probe": probe}, "b": options, "c": options, "d": {}}
+    Bench(through, saga_of(service, is_async=is_async(way), **steps), way).run()
+    first = ["StepInDoubt a 1 outcome_unknown again", "StepStarted a 2"] if probe else ["StepStarted a 1"]
+    then = ["StepStarted b 2", "StepStarted c 1", "CompensationStarted b 2", "CompensationStarted a 1"]
+    assert [*first, *then] == seen
+    service.check_keys()

@@ -1,0 +1,89 @@
+"""Real SIGKILLs: whatever the moment, nothing is lost, and nothing is done twice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sagafsm import Orchestrator, SagaNotFound
+from sagafsm.instance import SagaInstance
+from support import killed
+from support.bench import lines
+
+CALLS = [f"{when} {call}" for call in ("a", "b", "c", "undo b", "undo a") for when in ("before", "after")]
+# c refuses, so it has no effect to die after. The creation is the first append; of it only the middle is reached.
+MARKS = [mark for mark in CALLS if mark != "after c"]
+MARKS += [f"in append {n}" for n in range(1, 7)] + [f"{when} append {n}" for n in range(2, 7) for when in ("before", "after")]
+# One of each kind beside the loop; all of them with --long.
+ASYNC = ("before b", "after b", "after undo b", "in append 3", "in append 5", "after append 4")
+
+
+def kill(folder: Path, way: str, mark: str) -> None:
+    command = [sys.executable, killed.__file__, str(folder), way, mark]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert -signal.SIGKILL == child.returncode, child.stderr
+
+
+def recovered(folder: Path) -> SagaInstance:
+    """The instance after a recovery; run anew where there is none yet."""
+    saga = killed.saga(folder)
+    with Orchestrator(f"sqlite:///{folder}/saga.db", sagas=[saga]) as orchestrator:
+        try:
+            before = orchestrator.get("o-1").history
+        except SagaNotFound:
+            before = ()
+            orchestrator.start(saga, "mug", id="o-1")
+        assert {} == orchestrator.recover().errors
+        assert () == orchestrator.recover().resumed
+        instance = orchestrator.get("o-1")
+    assert before == instance.history[: len(before)]
+    return instance
+
+
+def check(folder: Path) -> None:
+    """The instance is at rest, its history whole, and the service's own file has every effect once, and undone."""
+    instance = recovered(folder)
+    assert instance.compensated
+    told = lines(instance.history)
+    assert ["InstanceCreated", "InstanceFailed"] == [told[0], told[-1]]
+    for step in ("a", "b"):
+        assert 1 == len([line for line in told if line.startswith(f"StepSucceeded {step}")])
+        assert 1 == len([line for line in told if line.startswith(f"CompensationSucceeded {step}")])
+    service = killed.Service(folder)
+    assert [("a", 1), ("b", 1)] == service.told("SELECT step, undone FROM effects ORDER BY step")
+    calls = [call for (call,) in service.told("SELECT call FROM calls ORDER BY rowid")]
+    # In order, each as often as a crash made it needed; and every undo with its step's own result.
+    assert ["a", "b", "undo b of b!", "undo a of a!"] == list(dict.fromkeys(calls))
+    assert len(calls) <= 5
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_nothing_is_lost_and_nothing_done_twice(mark: str, tmp_path: Path) -> None:
+    """The crash table, by a real kill: before and after the effect, between steps, in a compensation, in an append."""
+    kill(tmp_path, "sync", mark)
+    check(tmp_path)
+
+
+@pytest.mark.parametrize("mark", [pytest.param(mark, marks=() if mark in ASYNC else pytest.mark.long) for mark in MARKS])
+def test_the_same_beside_a_loop(mark: str, tmp_path: Path) -> None:
+    """The same with the async orchestrator, whose store is on a thread of its own."""
+    kill(tmp_path, "async", mark)
+    check(tmp_path)
+
+
+def test_a_process_killed_at_every_moment_in_turn_gets_through(tmp_path: Path) -> None:
+    """One instance whose processes are killed again and again: each goes on where the last one was."""
+    for mark in ("before a", "after a", "before append 2", "after b", "before c", "after undo b", "before undo a"):
+        kill(tmp_path, "sync", mark)
+    check(tmp_path)
+
+
+def test_the_marks_are_where_they_are_said_to_be(tmp_path: Path) -> None:
+    """Positive control: without a mark the process is not killed, and what it leaves is the same."""
+    command = [sys.executable, killed.__file__, str(tmp_path), "sync", "nowhere"]
+    assert 0 == subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+    check(tmp_path)
