@@ -107,7 +107,7 @@ class Interrupted(BaseException):
     pass
 
 
-@pytest.mark.parametrize("line", range(1, 13))
+@pytest.mark.parametrize("line", range(1, 41))
 def test_an_interrupt_leaves_before_or_after(memory_store, line):
     """Ctrl-C at any line of an append: the instance is as it was before, or as it is after, and goes on."""
     token = memory_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from model.laws import PROGRESS, WRITE_AHEAD, Laws, broken
+from model.law import PROGRESS, WRITE_AHEAD, broken
+from model.laws import Laws
 from model.sagas import ModelSaga
 from model.world import CANCEL, LATER, NOW, Called, State, canonical, key_of_instance
 from sagafsm import events as e

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import attrs
 
 import sagafsm.outcome
-from model.laws import TRAP, UNDEFINED, LawBroken, broken
+from model.law import TRAP, UNDEFINED, LawBroken, broken
 from model.moves import Environment, Move
 from model.sagas import ModelSaga
 from model.walks import Walks

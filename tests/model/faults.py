@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from model import laws
+from model import law, laws, table
 from model.sagas import Kind, ModelSaga
 from sagafsm import batch, decide, decision, fold, machine, outcome, store
 from sagafsm import events as e
@@ -50,12 +50,12 @@ def fault(law: str, *kinds: Kind, deaths: int = 1) -> Callable[[Callable[[Patch]
     return note
 
 
-@fault(laws.RESIDUE, ASK)
+@fault(law.RESIDUE, ASK)
 def a_doubt_is_taken_as_a_failure(patch: Patch) -> None:
     patch.setattr(outcome, "_doubt", lambda *_: None)
 
 
-@fault(laws.RESIDUE, ASK)
+@fault(law.RESIDUE, ASK)
 def a_process_death_is_taken_as_a_failure(patch: Patch) -> None:
     def died(definition: Any, instance: Any, step: Any, record: Any) -> Record:
         return Record(
@@ -65,7 +65,7 @@ def a_process_death_is_taken_as_a_failure(patch: Patch) -> None:
     patch.setattr(decide, "_died", died)
 
 
-@fault(laws.GREEN, ASK)
+@fault(law.GREEN, ASK)
 def a_doubt_is_taken_as_a_success(patch: Patch) -> None:
     def done(draft: fold.Draft, event: e.StepInDoubt) -> None:
         draft.change(event.step, status="done", result_json=f'"{event.step}"')
@@ -73,7 +73,7 @@ def a_doubt_is_taken_as_a_success(patch: Patch) -> None:
     patch.setitem(fold._HANDLERS, e.StepInDoubt, done)
 
 
-@fault(laws.AFTER_CAUSE, Kind(in_doubt="retry", attempts=2))
+@fault(law.AFTER_CAUSE, Kind(in_doubt="retry", attempts=2))
 def an_action_is_called_after_the_cause(patch: Patch) -> None:
     original = decide._in_doubt
 
@@ -85,31 +85,31 @@ def an_action_is_called_after_the_cause(patch: Patch) -> None:
     patch.setattr(decide, "_in_doubt", called)
 
 
-@fault(laws.CANCEL_LOST, RETRY, Kind(in_doubt="retry", pivot=True, attempts=2))
+@fault(law.CANCEL_LOST, RETRY, Kind(in_doubt="retry", pivot=True, attempts=2))
 def a_waiting_cancel_does_not_end_the_attempts(patch: Patch) -> None:
     original = decide._in_doubt
     patch.setattr(decide, "_in_doubt", lambda d, i, *rest: original(d, replace(i, cancel=None), *rest))
 
 
-@fault(laws.UNDEFINED, ASK, PIVOT, PLAIN)
+@fault(law.UNDEFINED, ASK, PIVOT, PLAIN)
 def the_pivot_is_ignored(patch: Patch) -> None:
     # The table has no way back from there, so that none is found.
     patch.setattr(decide, "passed_pivot", lambda _: False)
 
 
-@fault(laws.PIVOT, ASK, PIVOT, PLAIN)
+@fault(law.PIVOT, ASK, PIVOT, PLAIN)
 def the_pivot_is_ignored_by_the_table_too(patch: Patch) -> None:
     _rows(patch, lambda steps: machine_rows([replace(step, pivot=False) for step in steps]))
     patch.setattr(decide, "passed_pivot", lambda _: False)
 
 
-@fault(laws.PIVOT, ASK, PIVOT)
+@fault(law.PIVOT, ASK, PIVOT)
 def a_cancel_does_not_wait_for_the_pivot(patch: Patch) -> None:
     _rows(patch, lambda steps: machine_rows([replace(step, pivot=False) for step in steps]))
     patch.setattr(decide, "_absorbed", lambda *_: e.CauseRecorded(kind="cancel"))
 
 
-@fault(laws.PIVOT, ASK, Kind(effect=False, pivot=True))
+@fault(law.PIVOT, ASK, Kind(effect=False, pivot=True))
 def a_cancel_ends_a_pivot_that_may_still_answer(patch: Patch) -> None:
     def taken(definition: Any, instance: Any) -> tuple[e.Event, ...]:
         event = None if instance.cancel is None else decide._absorbed(definition, instance, instance.cancel)
@@ -118,7 +118,7 @@ def a_cancel_ends_a_pivot_that_may_still_answer(patch: Patch) -> None:
     patch.setattr(batch, "take_cancel", taken)
 
 
-@fault(laws.WRITE_AHEAD, ASK, PLAIN)
+@fault(law.WRITE_AHEAD, ASK, PLAIN)
 def an_outcome_is_recorded_too_late(patch: Patch) -> None:
     original = Batch.record
 
@@ -131,23 +131,23 @@ def an_outcome_is_recorded_too_late(patch: Patch) -> None:
     patch.setattr(Batch, "record", record)
 
 
-@fault(laws.WRITE_AHEAD, ASK, PLAIN)
+@fault(law.WRITE_AHEAD, ASK, PLAIN)
 def a_start_is_not_written_ahead(patch: Patch) -> None:
     original = decide._call_again
     patch.setattr(decide, "_call_again", lambda *args: attrs.evolve(original(*args), events=()))
 
 
-@fault(laws.CANCEL_LOST, ASK)
+@fault(law.CANCEL_LOST, ASK)
 def the_mail_is_not_looked_at(patch: Patch) -> None:
     patch.setattr(Batch, "absorb", lambda *_: None)
 
 
-@fault(laws.CANCEL_LOST, ASK, PIVOT)
+@fault(law.CANCEL_LOST, ASK, PIVOT)
 def a_cancel_is_forgotten(patch: Patch) -> None:
     patch.setitem(fold._HANDLERS, e.CancelRequested, fold._recorded_only)
 
 
-@fault(laws.CANCEL_LOST, ASK, PIVOT)
+@fault(law.CANCEL_LOST, ASK, PIVOT)
 def a_cancel_of_the_last_step_is_forgotten(patch: Patch) -> None:
     original = decide.decide
 
@@ -158,17 +158,17 @@ def a_cancel_of_the_last_step_is_forgotten(patch: Patch) -> None:
     patch.setattr(batch, "decide", end_first)
 
 
-@fault(laws.RESIDUE, PLAIN, PLAIN)
+@fault(law.RESIDUE, PLAIN, PLAIN)
 def residue_is_dropped(patch: Patch) -> None:
     patch.setattr(SagaInstance, "_left_by", lambda *_: None)
 
 
-@fault(laws.RESIDUE, ASK)
+@fault(law.RESIDUE, ASK)
 def residue_is_invented(patch: Patch) -> None:
     patch.setattr("sagafsm.record.StepRecord.may_have_effect", True)
 
 
-@fault(laws.ORDER, ASK, ASK, PLAIN)
+@fault(law.ORDER, ASK, ASK, PLAIN)
 def a_compensation_is_passed_over(patch: Patch) -> None:
     def rows(steps: Sequence[e.StepOutline]) -> Any:
         return [
@@ -178,7 +178,7 @@ def a_compensation_is_passed_over(patch: Patch) -> None:
     _rows(patch, rows)
 
 
-@fault(laws.TABLE, ASK, ASK, PLAIN)
+@fault(law.TABLE, ASK, ASK, PLAIN)
 def the_table_is_not_asked(patch: Patch) -> None:
     original = decide._go_back
 
@@ -188,56 +188,56 @@ def the_table_is_not_asked(patch: Patch) -> None:
     patch.setattr(decide, "_go_back", go_back)
 
 
-@fault(laws.DECISIONS, ASK)
+@fault(law.DECISIONS, ASK)
 def too_much_may_be_decided(patch: Patch) -> None:
     original = decide._decisions
     patch.setattr(decide, "_decisions", lambda *args: (*original(*args), "skip"))
 
 
-@fault(laws.DECISIONS, ASK)
+@fault(law.DECISIONS, ASK)
 def a_decision_is_not_checked(patch: Patch) -> None:
     original = decision.Verdict._block
 
     def block(self: decision.Verdict, instance: SagaInstance) -> Any:
-        return attrs.evolve(original(self, instance), decisions=laws.ALL_DECISIONS)
+        return attrs.evolve(original(self, instance), decisions=table.ALL_DECISIONS)
 
     patch.setattr(decision.Verdict, "_block", block)
 
 
-@fault(laws.DECISIONS, ASK, PLAIN)
+@fault(law.DECISIONS, ASK, PLAIN)
 def a_decision_changes_nothing(patch: Patch) -> None:
     original = fold._decided
     patch.setattr(fold, "_decided", lambda record, event: {} if event.decision == "skip" else original(record, event))
 
 
-@fault(laws.TWICE, Kind(attempts=2))
+@fault(law.TWICE, Kind(attempts=2))
 def a_doubt_is_called_again_and_only_the_world_can_tell(patch: Patch) -> None:
     a_doubt_is_called_again(patch)
     patch.setattr(laws.Laws, "_step_started", lambda *_: None)
 
 
-@fault(laws.BLIND, Kind(compensation=True, attempts=2))
+@fault(law.BLIND, Kind(compensation=True, attempts=2))
 def a_doubt_is_called_again(patch: Patch) -> None:
     original = decide._in_doubt
     patch.setattr(decide, "_in_doubt", lambda d, i, s, r: original(d, i, attrs.evolve(s, in_doubt=("retry",)), r))
 
 
-@fault(laws.BLIND, PROBE)
+@fault(law.BLIND, PROBE)
 def a_doubt_is_undone_unasked(patch: Patch) -> None:
     patch.setattr(decide, "goes_back_undecided", lambda *_: True)
 
 
-@fault(laws.BUDGET, ASK)
+@fault(law.BUDGET, ASK)
 def the_budget_is_ignored(patch: Patch) -> None:
     patch.setattr(Retry, "allows", lambda *_: True)
 
 
-@fault(laws.CRASHES, RETRY, deaths=6)
+@fault(law.CRASHES, RETRY, deaths=6)
 def a_crash_loop_goes_on(patch: Patch) -> None:
     patch.setattr(decide, "CRASH_LOOP", 9)
 
 
-@fault(laws.TRAP, ASK, PLAIN)
+@fault(law.TRAP, ASK, PLAIN)
 def a_compensation_never_succeeds(patch: Patch) -> None:
     def undone(draft: fold.Draft, event: e.CompensationSucceeded) -> None:
         draft.change(event.step, undo="waiting", compensation=draft.steps[event.step].compensation.renewed())
@@ -245,7 +245,7 @@ def a_compensation_never_succeeds(patch: Patch) -> None:
     patch.setitem(fold._HANDLERS, e.CompensationSucceeded, undone)
 
 
-@fault(laws.PROGRESS, Kind(attempts=2))
+@fault(law.PROGRESS, Kind(attempts=2))
 def a_waiting_step_is_left_alone(patch: Patch) -> None:
     original = decide._forward
 
@@ -255,12 +255,12 @@ def a_waiting_step_is_left_alone(patch: Patch) -> None:
     patch.setattr(decide, "_forward", forward)
 
 
-@fault(laws.SUMMARY, ASK, PIVOT)
+@fault(law.SUMMARY, ASK, PIVOT)
 def a_request_unblocks_in_the_summary(patch: Patch) -> None:
     patch.setattr(store, "KEEPS_PARKED", ())
 
 
-@fault(laws.SAME, PLAIN, NOTHING)
+@fault(law.SAME, PLAIN, NOTHING)
 def a_death_without_effect_is_a_failure(patch: Patch) -> None:
     original = decide._died
 
@@ -274,7 +274,7 @@ def a_death_without_effect_is_a_failure(patch: Patch) -> None:
     patch.setattr(decide, "_died", died)
 
 
-@fault(laws.COMMITS, ASK, PLAIN)
+@fault(law.COMMITS, ASK, PLAIN)
 def every_start_has_a_commit_of_its_own(patch: Patch) -> None:
     original = Batch.proceed
 

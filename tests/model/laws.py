@@ -1,11 +1,29 @@
-"""The laws, as checks of every commit and every state. The decisions table is written here anew, from DESIGN."""
+"""The laws, as checks of every commit and every state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
+from model.law import (
+    AFTER_CAUSE,
+    BLIND,
+    BUDGET,
+    CANCEL_LOST,
+    CRASHES,
+    DECISIONS,
+    GREEN,
+    ORDER,
+    PIVOT,
+    RESIDUE,
+    SUMMARY,
+    TABLE,
+    TWICE,
+    WRITE_AHEAD,
+    broken,
+)
 from model.sagas import Kind, ModelSaga
+from model.table import ALL_DECISIONS, row
 from model.world import State, World
 from sagafsm import events as e
 from sagafsm.batch import Batch
@@ -15,68 +33,6 @@ from sagafsm.errors import IllegalTransition
 from sagafsm.instance import SagaInstance
 from sagafsm.record import StepRecord
 from sagafsm.store import changes
-
-ALL_DECISIONS: tuple[e.Decision, ...] = (
-    "retry", "resolve(result)", "resolve(not_done)", "resolve(undone)", "compensate", "skip", "abandon",
-)  # fmt: skip
-
-
-class LawBroken(AssertionError):
-    """A law does not hold. `law` is its name; the explorer adds the saga and the trace."""
-
-    def __init__(self, law: str, what: str) -> None:
-        super().__init__(law, what)
-        self.law, self.what, self.where = law, what, ""
-
-    def __str__(self) -> str:
-        return f"law broken: {self.law}: {self.what}\n{self.where}"
-
-
-def broken(law: str, what: str) -> NoReturn:
-    raise LawBroken(law, what)
-
-
-WRITE_AHEAD = "write ahead"
-TABLE = "every state is an edge of the table"
-SUMMARY = "the summary agrees with the fold"
-AFTER_CAUSE = "no action after a cause"
-PIVOT = "no way back behind the pivot"
-ORDER = "compensations in strict reverse order of first start"
-CANCEL_LOST = "a cancel is never lost"
-DECISIONS = "the decisions of a block are the row of the table"
-GREEN = "no false green"
-TWICE = "nothing is done twice"
-RESIDUE = "the residue names what may remain"
-TRAP = "no trap"
-UNDEFINED = "no undefined continuation"
-PROGRESS = "what is not parked makes progress"
-SAME = "resuming equals never having stopped"
-COMMITS = "N+1 commits without a fault"
-BLIND = "a doubt is never acted on blindly"
-BUDGET = "no more calls than the budget allows"
-CRASHES = "the fifth process death in a row blocks"
-
-
-def row(saga: ModelSaga, reason: str, step: int, *, cause: bool) -> tuple[e.Decision, ...]:
-    """The decisions that DESIGN's table allows."""
-    pivot = next((i for i, kind in enumerate(saga.kinds) if kind.pivot), len(saga.kinds))
-    match reason, cause:
-        case (("in_doubt" | "crash_loop"), False) if step < pivot:
-            return ("retry", "resolve(result)", "resolve(not_done)", "compensate", "abandon")
-        case (("in_doubt" | "crash_loop"), False):
-            return ("retry", "resolve(result)", "resolve(not_done)", "abandon")
-        case "in_doubt", True if saga.kinds[step].compensation:
-            return ("resolve(result)", "resolve(not_done)", "compensate", "skip", "abandon")
-        case "in_doubt", True:
-            return ("resolve(result)", "resolve(not_done)", "skip", "abandon")
-        case "exhausted", False if step > pivot:
-            return ("retry", "resolve(result)", "abandon")
-        case "payload", False if step >= pivot:
-            return ("resolve(result)", "abandon")
-        case "compensation_failed", True if saga.kinds[step].compensation:
-            return ("retry", "resolve(undone)", "skip", "abandon")
-        case _:
-            broken(DECISIONS, f"no block {reason!r} exists on step {step} with cause={cause}")
 
 
 class Laws:
@@ -171,8 +127,7 @@ class Laws:
         if self.pivot is not None:
             status = before.steps[self.pivot].status
             if status in ("done", "unstorable", "running", "in_doubt"):
-                if not (event.kind == "decision" and event.step == self.pivot):
-                    broken(PIVOT, f"{event} while the pivot is {status}")
+                broken(PIVOT, f"{event} while the pivot is {status}")
         if event.kind == "doubt":
             kind, record = self.saga.kinds[self.position[event.step or ""]], before.steps[event.step or ""]
             if record.status != "in_doubt" or "compensate" not in kind.in_doubt or not _asked(kind, record):

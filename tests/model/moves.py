@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from model.driver import Driver, Settled
-from model.laws import ALL_DECISIONS, DECISIONS, ORDER, broken
+from model.law import DECISIONS, ORDER, broken
 from model.sagas import ModelSaga
+from model.table import ALL_DECISIONS
 from model.world import LATER, State, World
 from sagafsm import events as e
 from sagafsm.errors import OutcomeUnknown, PayloadError, PermanentFailure

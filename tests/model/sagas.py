@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import NamedTuple
@@ -78,28 +78,35 @@ class ModelSaga:
 
     @cached_property
     def definition(self) -> Definition:
+        return self.saga(_uncalled, _uncalled).definition
+
+    def saga(self, action: Callable[[str], object], compensation: Callable[[str], object]) -> Saga:
+        """The saga whose actions and compensations call these with their step's name."""
         saga = Saga("model")
         for name, kind in zip(NAMES, self.kinds, strict=False):
             saga.add_step(
                 name,
-                _action,
-                _compensation if kind.compensation else None,
-                probe=_action if kind.probe else None,
+                _named(action, name),
+                _named(compensation, name) if kind.compensation else None,
+                probe=_named(_uncalled, name) if kind.probe else None,
                 retry=Retry(kind.attempts, backoff=HOUR, max_backoff=HOUR, jitter=False),
                 compensation_retry=Retry(kind.undos, backoff=HOUR, max_backoff=HOUR, jitter=False),
                 in_doubt=kind.in_doubt,
                 pivot=kind.pivot,
                 effect=kind.effect,
             )
-        return saga.definition
+        return saga
 
 
-def _action(input: object) -> object:
-    raise AssertionError("the model calls nothing")
+def _named(call: Callable[[str], object], name: str) -> Callable[[], object]:
+    def named() -> object:
+        return call(name)
+
+    return named
 
 
-def _compensation(result: object) -> None:
-    raise AssertionError("the model calls nothing")
+def _uncalled(name: str) -> object:
+    raise AssertionError(f"nothing calls {name}")
 
 
 def _budgeted(kinds: Sequence[Kind], attempts: int, undos: int) -> tuple[Kind, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from model.laws import COMMITS, SAME, LawBroken, broken
+from model.law import COMMITS, SAME, LawBroken, broken
 from model.sagas import ModelSaga
-from model.world import State
+from model.world import State, World
+from sagafsm.instance import SagaInstance
 
 REFUSED = "raised PermanentFailure"
 DEATHS = ("process dies, not done", "process dies, done", "process dies, not undone", "process dies, undone")
@@ -107,8 +108,9 @@ class Run:
             if called.called == "action" and how in DEATHS and kind.in_doubt == "compensate" and not kind.probe:
                 left = [times for times, kind in zip(self.end.world, kinds, strict=True) if kind.compensation]
                 return self.end.instance.state == "failed" and not any(left)
-        return _outcome(self.end) == _outcome(run.end)
+        return outcome(self.end.instance, self.end.world) == outcome(run.end.instance, run.end.world)
 
 
-def _outcome(state: State) -> tuple[object, ...]:
-    return state.instance.state, state.world, [(left.step, left.reason) for left in state.instance.residue]
+def outcome(instance: SagaInstance, world: World) -> tuple[object, ...]:
+    """What of an end is the same whatever happened on the way: the state, the world, and what is said to remain."""
+    return instance.state, world, [(left.step, left.reason) for left in instance.residue]
