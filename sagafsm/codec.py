@@ -74,6 +74,7 @@ def _moment(raw: Any) -> Any:
 _READERS: dict[str, Callable[[Any], Any]] = {
     "at": _moment,
     "wake_at": _moment,
+    "retry_at": _moment,
     "deadline": _moment,
     "error": _error,
     "decisions": tuple,

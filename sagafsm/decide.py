@@ -262,7 +262,15 @@ def _backward(instance: SagaInstance, record: StepRecord) -> Command:
 
 def _block(definition: Definition, instance: SagaInstance, record: StepRecord, reason: e.BlockReason) -> Record:
     decisions = _decisions(definition, instance, record, reason)
-    blocked = e.InstanceBlocked(step=record.name, reason=reason, decisions=decisions, error=record.error)
+    # A deadline that can still cancel the instance ends the block by the clock.
+    cancellable = instance.cause is None and instance.cancel is None and not passed_pivot(instance)
+    blocked = e.InstanceBlocked(
+        step=record.name,
+        reason=reason,
+        decisions=decisions,
+        error=record.error,
+        wake_at=instance.deadline if cancellable else None,
+    )
     return Record(events=(blocked,))
 
 

@@ -157,7 +157,8 @@ def _is_label_character(character: str) -> bool:
 def check_name(name: str, what: str, taken: Mapping[str, str]) -> None:
     """Refuse a step or resource name that is no identifier, reserved, or `taken` (name to what has it)."""
     if not isinstance(name, str) or not name.isidentifier():
-        raise DefinitionError(f"{what} name {name!r} is no identifier (use title= for free text)")
+        hint = "use title= for free text" if what == "step" else "steps ask for it by a parameter of that name"
+        raise DefinitionError(f"{what} name {name!r} is no identifier ({hint})")
     if name in RESERVED:
         raise DefinitionError(f"{what} name {name!r} is reserved (reserved: {listed(RESERVED)})")
     if name in taken:

@@ -93,17 +93,20 @@ def is_unknown_type(kind: type[BaseException], unknown_on: Sequence[type[BaseExc
     return _is_declared(kind, unknown_on) or _is_listed(kind)
 
 
-def leaves_doubt(error: BaseException, unknown_on: Sequence[type[BaseException]] = ()) -> bool:
+def leaves_doubt(
+    error: BaseException, unknown_on: Sequence[type[BaseException]] = (), *, outer: BaseException | None = None
+) -> bool:
     """Whether the exception, or one in its cause or context chain or of its group, leaves the outcome unknown.
 
     An exempt one (a refused connection) exempts only itself: what it was raised from, or wrapped in, still counts.
     An error that it carries as its argument is itself in other words (httpcore's `ConnectTimeout(TimeoutError())`).
+    `outer` is what the caller was handling when it made the call: where the chain leads there, the call is left.
     """
     seen: set[tuple[int, bool]] = set()
     waiting: list[tuple[BaseException | None, bool]] = [(error, False)]
     while waiting:
         one, retold = waiting.pop()
-        if one is None or (id(one), retold) in seen:
+        if one is None or one is outer or (id(one), retold) in seen:
             continue
         seen.add((id(one), retold))
         kind = type(one)

@@ -16,10 +16,10 @@ from sagafsm.definition import Definition
 from sagafsm.drivers.drive import Drive, Mode, Opening, Settings
 from sagafsm.drivers.effects import Enter, Steps, StoreCall
 from sagafsm.drivers.journal import Journal, tell
-from sagafsm.drivers.lease import Lease, LeaseKeeper, is_dead, new_owner
+from sagafsm.drivers.lease import Lease, LeaseKeeper, is_dead, is_running, new_owner
 from sagafsm.drivers.reading import Reading
 from sagafsm.drivers.resources import needed
-from sagafsm.errors import IllegalTransition, InstanceExists, SagaNotFound, StoreError
+from sagafsm.errors import IllegalTransition, InstanceExists, NotClaimed, SagaNotFound, StoreConflict, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.registry import Registry
 from sagafsm.store import Store, Stored, Summary
@@ -29,7 +29,7 @@ T = TypeVar("T")
 CREATE_AGAIN = 3
 
 # The instances whose actions are under way around the present code: driving one of them again would wait for itself.
-_driven: ContextVar[frozenset[tuple[int, str, int]]] = ContextVar("sagafsm_driven", default=frozenset())
+_driven: ContextVar[frozenset[tuple[int, str, int, str]]] = ContextVar("sagafsm_driven", default=frozenset())
 
 
 @attrs.define(eq=False)
@@ -55,11 +55,13 @@ class Driving:
     @property
     def is_under_way(self) -> bool:
         """Whether the present code runs inside an action that this orchestrator drives."""
-        return any(driver == id(self) for _, _, driver in _driven.get())
+        return any(driver == id(self) and is_running(drive) for _, _, driver, drive in _driven.get())
 
     def refuse_reentry(self, instance: SagaInstance, operation: str) -> None:
         """Raise when the present code runs inside an action of this very instance."""
-        if any(driven[:2] == (id(self.store), instance.id) for driven in _driven.get()):
+        here = (id(self.store), instance.id)
+        # A task that outlives the action which began it inherits the mark, but the drive has ended.
+        if any(driven[:2] == here and is_running(driven[3]) for driven in _driven.get()):
             state = f"{instance.state} and driven by the very code that asks"
             raise IllegalTransition(instance.id, state, operation, ("cancel",))
 
@@ -155,7 +157,7 @@ class Driving:
         # Counted as running before it is claimed: nobody may take the claim for that of a drive that has ended.
         with self.keeper.running(lease):
             try:
-                lease.token = yield StoreCall(claim)
+                lease.token = yield from _granted(claim)
                 return (yield from work(lease))
             finally:
                 yield from self._release(lease)
@@ -181,7 +183,7 @@ class Driving:
         journal = Journal(instance, lease, self.settings.on_event)
         reading = Reading(definition, instance.id, self.settings.max_payload)
         drive = Drive(self.settings, definition, journal, reading, resources)
-        mark = _driven.set(_driven.get() | {(id(self.store), instance.id, id(self))})
+        mark = _driven.set(_driven.get() | {(id(self.store), instance.id, id(self), lease.drive)})
         try:
             with _noted(lambda: journal.instance):
                 yield from drive.run(mode, opening=opening, begun=begun)
@@ -189,6 +191,15 @@ class Driving:
         finally:
             _driven.reset(mark)
             drive.leave()
+
+
+def _granted(claim: Callable[[], int]) -> Steps[int]:
+    """The token of a claim. Its refusal is told apart from the loss of a claim that was granted."""
+    try:
+        token: int = yield StoreCall(claim)
+    except StoreConflict as conflict:
+        raise NotClaimed(str(conflict)) from conflict
+    return token
 
 
 @contextlib.contextmanager

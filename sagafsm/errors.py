@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sagafsm.instance import SagaInstance
@@ -28,14 +28,13 @@ class SagaError(Exception):
         # The classes build their message from several arguments; pickling must not call them with the message alone.
         return (_revive, (type(self), self.args, self.__dict__))
 
-    def noted(self, note: str) -> Self:
-        """The same error with a note under its message."""
-        self.add_note(note)
-        return self
-
 
 class DefinitionError(SagaError, ValueError):
-    """A saga is not well defined; nothing has run."""
+    """What was declared is not well formed: a saga, a step, a policy, an id or an orchestrator; nothing has run."""
+
+
+class RequestError(SagaError, ValueError):
+    """What was asked of an orchestrator is not well formed; nothing was done."""
 
 
 class DefinitionChanged(SagaError, RuntimeError):
@@ -74,7 +73,7 @@ class SagaFailed(SagaError, RuntimeError):
     def __init__(self, instance: SagaInstance) -> None:
         self.instance = instance
         remains = listed((f"{left.step} ({left.reason})" for left in instance.residue), none="nothing")
-        super().__init__(f"instance {instance.id!r} failed: {instance.cause}; may remain: {remains}")
+        super().__init__(f"instance {instance.id!r} failed: {instance.why}; may remain: {remains}")
 
 
 class SagaUnfinished(SagaError, RuntimeError):
@@ -141,6 +140,10 @@ class StoreError(SagaError, RuntimeError):
 
 class StoreConflict(StoreError):
     """Somebody else owns the instance, or appended to it; nothing was written."""
+
+
+class NotClaimed(StoreConflict):
+    """Somebody else owns the instance, so it was not claimed and nothing was done."""
 
 
 class InstanceExists(StoreConflict):

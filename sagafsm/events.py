@@ -117,12 +117,16 @@ class StepFailed(StepEvent):
 
 @attrs.frozen(kw_only=True, slots=False)
 class StepInDoubt(StepEvent):
-    """It is not known whether the action took effect. `retryable`: the budget allows another call, at `wake_at`."""
+    """It is not known whether the action took effect.
+
+    `retryable`: the budget allows another call, at `retry_at`; `wake_at` is set when that is what comes next.
+    """
 
     attempt: int
     reason: DoubtReason
     error: RecordedError | None = None
     retryable: bool = False
+    retry_at: datetime | None = None
     wake_at: datetime | None = None
 
 
@@ -174,11 +178,15 @@ class CompensationFailed(StepEvent):
 
 @attrs.frozen(kw_only=True, slots=False)
 class InstanceBlocked(StepEvent):
-    """The instance is parked until somebody decides; `decisions` lists what may be decided."""
+    """The instance is parked until somebody decides; `decisions` lists what may be decided.
+
+    `wake_at`: when the saga's deadline cancels it, where it still can.
+    """
 
     reason: BlockReason
     decisions: tuple[Decision, ...]
     error: RecordedError | None = None
+    wake_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -95,7 +95,7 @@ def _step_in_doubt(draft: Draft, event: e.StepInDoubt) -> None:
     draft.change(
         event.step,
         status="in_doubt",
-        action=record.action.died() if died else record.action.failed(event.wake_at),
+        action=record.action.died() if died else record.action.failed(event.retry_at),
         died=died,
         probed=False,
         retryable=event.retryable,
@@ -123,6 +123,9 @@ def _compensation_started(draft: Draft, event: e.CompensationStarted) -> None:
 
 
 def _compensation_succeeded(draft: Draft, event: e.CompensationSucceeded) -> None:
+    if draft.steps[event.step].undo == "failed":
+        # It answered within the grace of a timeout that had been taken for its last failure.
+        draft.errors = draft.errors[:-1]
     draft.change(event.step, undo="undone")
 
 

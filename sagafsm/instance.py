@@ -98,6 +98,14 @@ class SagaInstance:
         return Residue(step=record.name, reason="in_doubt" if unknown else "abandoned", result=record.result)
 
     @property
+    def why(self) -> str | None:
+        """Why it went back or was abandoned, in words; None while it does neither."""
+        for event in reversed(self.history[-2:]):
+            if isinstance(event, e.DecisionMade) and event.decision == "abandon":
+                return f"abandoned by {event.by}: {event.reason}"
+        return None if self.cause is None else str(self.cause)
+
+    @property
     def compensated(self) -> bool:
         """Whether the instance failed and nothing of it remains."""
         return self.state == "failed" and not self.residue
@@ -127,8 +135,8 @@ class SagaInstance:
         if self.state == "failed":
             notes.append("compensated" if self.compensated else f"residue: {', '.join(r.step for r in self.residue)}")
         notes += [f"blocked on {block.step}: {block.reason}" for block in self.blocked]
-        if self.cause is not None:
-            notes.append(str(self.cause))
+        if self.why is not None:
+            notes.append(self.why)
         return f"<SagaInstance {self.id!r} of {self.saga!r}: {'; '.join(notes)}>"
 
 

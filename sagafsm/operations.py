@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import attrs
@@ -28,9 +28,11 @@ from sagafsm.errors import (
     InputMismatch,
     InstanceExists,
     MailWaits,
+    NotClaimed,
+    RequestError,
     ResourceMissing,
     SagaNotFound,
-    StoreConflict,
+    listed,
 )
 from sagafsm.instance import SagaInstance
 from sagafsm.payload import encode, same_json
@@ -82,12 +84,9 @@ class Operations:
             return instance
         try:
             return (yield from self.driving.drive(stored, "until_parked", "run", given=given))
-        except StoreConflict:
-            latest = yield from self.driving.load(instance_id)
-            if not is_owned(latest.summary):
-                raise
+        except NotClaimed:
             # Somebody was faster: the instance is owned elsewhere now.
-            return latest.instance
+            return (yield from self.driving.load(instance_id)).instance
 
     # Looking ----------------------------------------------------------------------------------------------------------
 
@@ -105,7 +104,12 @@ class Operations:
         after: str | None,
         limit: int | None,
     ) -> Steps[Sequence[Summary]]:
-        """The next summaries behind id `after`."""
+        """The next summaries behind id `after`.
+
+        Raises:
+            RequestError: a filter is none.
+        """
+        _check_filters(saga=saga, state=state, after=after, blocked=blocked, older_than=older_than, limit=limit)
         find = functools.partial(
             self.driving.store.find,
             saga=saga,
@@ -147,7 +151,7 @@ class Operations:
     def _recover(self, instance_id: str, resumed: list[str], errors: dict[str, Exception]) -> Steps[None]:
         try:
             yield from self.resume(instance_id, "without_sleep", "recover")
-        except (StoreConflict, SagaNotFound):
+        except (NotClaimed, SagaNotFound):
             # Another worker took it, or it was deleted, since the page was read.
             return
         except Exception as error:  # noqa: BLE001 - also what entering a user's resource raises; the others go on
@@ -159,6 +163,7 @@ class Operations:
 
     def cancel(self, instance_id: str, *, by: str | None, reason: str) -> Steps[SagaInstance]:
         """Post a cancel, and handle it when nobody owns the instance and its definition is at hand."""
+        check_words("cancel", by=by, reason=reason, required=True)
         stored = yield from self.driving.load(instance_id)
         if stored.instance.is_at_rest or passed_pivot(stored.instance):
             raise refused(stored.instance, "cancel")
@@ -167,13 +172,15 @@ class Operations:
         if not is_owned(stored.summary) and self.driving.registry.knows(stored.instance):
             try:
                 return (yield from self.driving.drive(stored, "until_parked", "cancel"))
-            except (StoreConflict, DefinitionError, DefinitionChanged, ResourceMissing):
+            except (NotClaimed, DefinitionError, DefinitionChanged, ResourceMissing):
                 # Whoever drives it next reads the mail first; here it cannot be.
                 pass
         return (yield from self.driving.load(instance_id)).instance
 
     def decide(self, instance_id: str, verdict: Verdict) -> Steps[SagaInstance]:
         """Record the decision, with what follows from it in the same commit, and drive on."""
+        required = verdict.decision in ("skip", "abandon") or verdict.decision.startswith("resolve")
+        check_words(verdict.decision, by=verdict.by, reason=verdict.reason, required=required)
         stored = yield from self.driving.load(instance_id)
         if verdict.decision == "abandon" or stored.instance.is_at_rest:
             return (yield from self._abandon(stored, verdict))
@@ -228,3 +235,31 @@ def verdict_of(result: bool, *, not_done: bool, undone: bool) -> e.Decision:
     if len(told) != 1:
         raise TypeError(f"resolve takes exactly one of result=, not_done=True, undone=True, not {len(told)} of them")
     return told[0]
+
+
+def check_words(operation: str, *, by: object, reason: object, required: bool) -> None:
+    """Refuse a reason or a name that the history could not keep.
+
+    Raises:
+        RequestError: it is no text, or the operation needs a reason and has none.
+    """
+    for name, value in (("by", by), ("reason", reason)):
+        if value is not None and not isinstance(value, str):
+            raise RequestError(f"{operation!r} takes {name}= as text, not {value!r}")
+    if required and not reason:
+        raise RequestError(f"{operation!r} takes reason=, which the history keeps; it is empty")
+
+
+def _check_filters(**given: object) -> None:
+    limit, age, blocked = given.pop("limit"), given.pop("older_than"), given.pop("blocked")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise RequestError(f"find takes limit= of 1 or more, not {limit!r}")
+    if age is not None and not isinstance(age, timedelta):
+        raise RequestError(f"find takes older_than= as a timedelta, not {age!r}")
+    if not isinstance(blocked, (bool, type(None))) and blocked not in get_args(e.BlockReason):
+        raise RequestError(
+            f"find takes blocked= as True, False or one of {listed(get_args(e.BlockReason))}, not {blocked!r}"
+        )
+    for name, value in given.items():
+        if not isinstance(value, (str, type(None))):
+            raise RequestError(f"find takes {name}= as text, not {value!r}")

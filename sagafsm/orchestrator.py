@@ -54,6 +54,10 @@ def operations_of(
     owner: str | None,
 ) -> Operations:
     """The operations of an orchestrator with these sagas registered."""
+    if hasattr(sagas, "definition"):
+        raise DefinitionError(f"an orchestrator takes sagas=[...], a list of them, not {sagas!r}")
+    if resources is not None and not isinstance(resources, Mapping):
+        raise DefinitionError(f"an orchestrator takes resources={{name: object}}, not {resources!r}")
     registry = Registry()
     for saga in sagas:
         registry.add(saga)

@@ -10,7 +10,7 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.command import Run, RunAction, RunCompensation, RunProbe
-from sagafsm.decide import process_died
+from sagafsm.decide import passed_pivot, process_died
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.doubt import leaves_doubt
 from sagafsm.errors import PayloadError, PermanentFailure
@@ -65,9 +65,10 @@ class Unstorable:
 
 @attrs.frozen(kw_only=True)
 class Raised:
-    """The call raised."""
+    """The call raised. `outer` is what its caller was handling: no evidence about this call."""
 
     error: Exception
+    outer: BaseException | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -129,7 +130,7 @@ def observe(definition: Definition, instance: SagaInstance, command: Run, outcom
         case RunAction():
             return _of_action(Call(definition, instance, step, record, moment), outcome)
         case RunProbe():
-            return _of_probe(instance, record, outcome, moment)
+            return _of_probe(Call(definition, instance, step, record, moment), outcome)
         case RunCompensation():
             return _of_compensation(step, record, outcome, moment)
         case _:
@@ -154,18 +155,20 @@ def _of_action(call: Call, outcome: Outcome) -> e.Event:
             return e.StepSucceeded(step=name, attempt=attempt, result_json=result)
         case Unstorable(error=error):
             return e.ResultRefused(step=name, attempt=attempt, error=recorded(error))
-        case Raised(error=error) | TimedOut(error=error):
-            return _of_raised(call, error)
+        case Raised(error=error, outer=outer):
+            return _of_raised(call, error, outer)
+        case TimedOut(error=error):
+            return _of_raised(call, error, None)
         case _:
             raise TypeError(f"an action does not give {outcome!r}")
 
 
-def _of_raised(call: Call, error: Exception) -> e.Event:
+def _of_raised(call: Call, error: Exception, outer: BaseException | None) -> e.Event:
     name, attempt, record = call.step.name, call.record.attempt, call.record
     permanent = isinstance(error, PermanentFailure)
     wake_at = None if permanent else _wake_at(call.step.retry, record.action, error, call.moment)
     wake_at = _by_deadline(call.instance, wake_at, call.moment)
-    reason = None if permanent or not call.step.effect else _doubt(call.definition, record, error)
+    reason = None if permanent or not call.step.effect else _doubt(call.definition, record, error, outer)
     if reason is not None:
         return e.StepInDoubt(
             step=name,
@@ -173,17 +176,28 @@ def _of_raised(call: Call, error: Exception) -> e.Event:
             reason=reason,
             error=recorded(error),
             retryable=wake_at is not None,
-            wake_at=wake_at,
+            retry_at=wake_at,
+            wake_at=wake_at if _waits_for_retry(call, asked=False) else None,
         )
     # With a cause recorded no action is called any more; a cancel that waits for the pivot ends its retries too.
     last = call.instance.cause is not None or call.instance.cancel is not None
     return e.StepFailed(step=name, attempt=attempt, error=recorded(error), wake_at=None if last else wake_at)
 
 
-def _doubt(definition: Definition, record: StepRecord, error: Exception) -> e.DoubtReason | None:
+def _waits_for_retry(call: Call, *, asked: bool) -> bool:
+    """Whether a step in doubt next waits for another call; `asked`: its probe has just been."""
+    unasked = call.step.probe is not None and not asked
+    return (
+        "retry" in call.step.in_doubt and not unasked and call.instance.cause is None and call.instance.cancel is None
+    )
+
+
+def _doubt(
+    definition: Definition, record: StepRecord, error: Exception, outer: BaseException | None
+) -> e.DoubtReason | None:
     if isinstance(error, AttemptTimedOut):
         return "timeout"
-    if leaves_doubt(error, definition.unknown_on):
+    if leaves_doubt(error, definition.unknown_on, outer=outer):
         return "outcome_unknown"
     return "earlier_attempt" if record.doubt_before else None
 
@@ -198,11 +212,12 @@ def _wake_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> da
 
 def _by_deadline(instance: SagaInstance, wake_at: datetime | None, moment: Moment) -> datetime | None:
     # What is asleep is woken by its `wake_at` alone, so a deadline that passes before must be that.
-    deadline = instance.deadline
+    deadline = None if passed_pivot(instance) else instance.deadline
     return wake_at if wake_at is None or deadline is None or deadline <= moment.now else min(wake_at, deadline)
 
 
-def _of_probe(instance: SagaInstance, record: StepRecord, outcome: Outcome, moment: Moment) -> e.Event:
+def _of_probe(call: Call, outcome: Outcome) -> e.Event:
+    record = call.record
     match outcome:
         case Returned(result_json=result):
             return e.StepSucceeded(step=record.name, attempt=record.attempt, result_json=result, evidence="probe")
@@ -213,7 +228,7 @@ def _of_probe(instance: SagaInstance, record: StepRecord, outcome: Outcome, mome
                 step=record.name,
                 attempt=record.attempt,
                 error=record.error or process_died(record),
-                wake_at=_called_again_at(instance, record, moment),
+                wake_at=_called_again_at(call.instance, record, call.moment),
                 evidence="probe",
             )
         case StillInDoubt(error=error):
@@ -223,7 +238,8 @@ def _of_probe(instance: SagaInstance, record: StepRecord, outcome: Outcome, mome
                 reason="probe",
                 error=None if error is None else recorded(error),
                 retryable=record.retryable,
-                wake_at=record.action.wake_at,
+                retry_at=record.action.wake_at,
+                wake_at=record.action.wake_at if _waits_for_retry(call, asked=True) else None,
             )
         case _:
             raise TypeError(f"a probe does not give {outcome!r}")

@@ -123,7 +123,7 @@ def encode(value: Any, kind: Any, *, subject: str, max_payload: int = MAX_PAYLOA
         raise
     except RecursionError as error:
         raise PayloadError(subject, "$", _too_deep(value)) from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except Exception as error:
         raise PayloadError(subject, "$", f"{_type_name(value)} cannot be stored: {error}") from error
     return text
 

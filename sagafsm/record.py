@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import attrs
 
@@ -110,8 +110,7 @@ class Cause:
         return f"{what}{by}: {why}" if why else f"{what}{by}"
 
 
-@attrs.frozen(kw_only=True)
-class Block:
+class Block(NamedTuple):
     """A step that waits for a decision, why, and what may be decided."""
 
     step: str
@@ -119,8 +118,7 @@ class Block:
     decisions: tuple[e.Decision, ...]
 
 
-@attrs.frozen(kw_only=True)
-class Residue:
+class Residue(NamedTuple):
     """What a step may have left in the world. `result` is what its action returned, None when that is not known."""
 
     step: str

@@ -27,7 +27,13 @@ class Registry:
     _sagas: dict[tuple[str, int], Defined] = attrs.field(factory=dict, init=False)
 
     def add(self, saga: Defined) -> Definition:
-        """Register a saga and return its present definition."""
+        """Register a saga and return its present definition.
+
+        Raises:
+            DefinitionError: it is no saga, or not well defined.
+        """
+        if not hasattr(saga, "definition"):
+            raise DefinitionError(f"an orchestrator runs sagas, not {saga!r}")
         definition = saga.definition
         self._sagas[definition.saga, definition.version] = saga
         return definition
@@ -41,9 +47,11 @@ class Registry:
 
         Raises:
             DefinitionError: its saga and version are not registered.
-            DefinitionChanged: they are, but with another structure; the message tells the differences.
+            DefinitionChanged: they are, but with another structure or under other versions only; the message tells
+                the differences.
         """
         if not self.knows(instance):
+            self._refuse_other_version(instance)
             known = listed(f"{name!r} version {version}" for name, version in sorted(self._sagas))
             raise DefinitionError(
                 f"instance {instance.id!r} needs saga {instance.saga!r} version {instance.version}, "
@@ -54,3 +62,10 @@ class Registry:
             changed = differences(instance.outline, definition.outline)
             raise DefinitionChanged(instance.id, instance.saga, instance.version, changed)
         return definition
+
+    def _refuse_other_version(self, instance: SagaInstance) -> None:
+        versions = sorted(version for name, version in self._sagas if name == instance.saga)
+        if versions:
+            changed = differences(instance.outline, self._sagas[instance.saga, versions[-1]].definition.outline)
+            told = (f"registered is version {listed(versions)}", *changed)
+            raise DefinitionChanged(instance.id, instance.saga, instance.version, told)

@@ -192,6 +192,7 @@ class StepDraft:
             check_in_doubt(given, self.name, compensation=has)
         elif "compensate" in given and not has:
             given = ("ask",)
+            check_retry_on(self.name, self.options.retry or defaults.retry, given, defaults.unknown_on)
         undo = self.compensation
         return StepDefinition(
             name=self.name,

@@ -27,15 +27,15 @@ class Owner:
 class Summary:
     """An instance in one row: what `find` lists without reading histories.
 
-    `version` is the number of the last event; `mail` counts the requests that are not absorbed; `token` is that of
-    the present or last claim; `lease_until` is in real time and None when nobody owns the instance.
+    `version` is the saga's; `length` counts the events; `mail` counts the requests that are not absorbed; `token`
+    is that of the present or last claim; `lease_until` is in real time and None when nobody owns the instance.
     """
 
     id: str
     saga: str
-    saga_version: int
-    state: str
     version: int
+    state: str
+    length: int
     created_at: datetime
     updated_at: datetime
     blocked: BlockReason | None = None
@@ -79,7 +79,7 @@ def changes(events: Sequence[Event]) -> Changes:
     for event in events:
         state = event.state or state
         if isinstance(event, InstanceBlocked):
-            parking, blocked, wake_at = True, blocked or event.reason, None
+            parking, blocked, wake_at = True, blocked or event.reason, event.wake_at
         elif not isinstance(event, KEEPS_PARKED):
             parking, unblocks, blocked, wake_at = True, True, None, getattr(event, "wake_at", None)
     return Changes(state=state, parking=parking, adds_block=parking and not unblocks, blocked=blocked, wake_at=wake_at)
@@ -153,8 +153,8 @@ class Store(Protocol):
         """Up to `limit` summaries in order of id, those behind id `after`, that match everything given.
 
         `state` is a state ("running:charge") or a phase ("running"). `blocked` True or False, or one reason.
-        `due`: neither at rest nor, unless mail waits, parked at that moment: not blocked, and `wake_at` absent or
-        reached. The cost of a `due` page grows with the unfinished, not with what is at rest beside them.
+        `due`: neither at rest nor, unless mail waits, parked at that moment: `wake_at` is reached or, unless the
+        instance is blocked, absent. The cost of a `due` page grows with the unfinished, not with what is at rest.
         """
         ...
 
@@ -226,9 +226,13 @@ def open_store(url: str) -> Store:
     Raises:
         StoreError: no installed package offers the scheme, or the store cannot be opened.
     """
+    if not isinstance(url, str):
+        raise StoreError(f"a store is given as a URL or as a Store, not {url!r}")
     scheme = url.partition("://")[0].partition("+")[0]
     offered = {point.name: point for point in entry_points(group="sagafsm.stores")}
     if "://" not in url or scheme not in offered:
-        raise StoreError(f"store URL {url!r} has no known scheme (installed: {listed(sorted(offered))})")
+        # The scheme alone: the rest may hold a password.
+        given = f"has the scheme {scheme!r}, which no installed package offers" if "://" in url else "has no scheme"
+        raise StoreError(f"the store URL {given} (installed: {listed(sorted(offered))}; write sqlite:///orders.db)")
     store: Store = offered[scheme].load()(url)
     return store

@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from sagafsm.cli.commands import app
 from typer.testing import CliRunner
 
-MODULE = '''
+from sagafsm.cli.commands import app
+
+MODULE = """
 from sagafsm import Retry, Saga
 
 calls = []
@@ -45,7 +46,7 @@ def till_for(store):
     return {"till": {"closed": not store.startswith("sqlite")}}
 
 plain = 7
-'''
+"""
 
 
 @pytest.fixture
@@ -157,7 +158,8 @@ def test_skip_leaves_residue(begun):
 def test_abandon_needs_no_saga(begun):
     """`abandon` works where the saga's code is gone."""
     result = begun("abandon", "o-3", "--reason", "gone", saga=None, resources=None)
-    assert "o-3: failed; may remain: reserve (abandoned), charge (in_doubt)\n" == result.stdout
+    assert "may remain: reserve (abandoned), charge (in_doubt)\n" == result.stdout.split("; ")[-1]
+    assert ": gone; " in result.stdout
 
 
 def test_recover_and_decide_a_doubt(begun):
@@ -197,7 +199,10 @@ def test_recover_reports_what_it_cannot_resume(begun):
         (("show", "nope"), "sagafsm: no instance 'nope' in sqlite:///shop.db (find() lists what is there)\n"),
         (
             ("list", "--store", "carrier-pigeon://x"),
-            "sagafsm: store URL 'carrier-pigeon://x' has no known scheme (installed: memory, sqlite)\n",
+            (
+                "sagafsm: the store URL has the scheme 'carrier-pigeon', which no installed package offers "
+                "(installed: memory, sqlite; write sqlite:///orders.db)\n"
+            ),
         ),
         (
             ("list", "--store", "sqlite:///no/where.db"),

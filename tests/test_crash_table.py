@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 import pytest
 
 from sagafsm.errors import SagaNotFound, StoreConflict
+from sagafsm.events import Request
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
+from support.broken import Lagging, Mailless, Unfenced
 from support.mortality import die
 from support.services import STEADY, Service, saga_of
 
@@ -357,11 +361,17 @@ TABLE: list[Row] = [
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_recovery_goes_on_from_the_last_durable_commit(row: Row, way: str, store: Store) -> None:
     """Crash table: what is durable decides what is called next, with which attempt, key, result and doubt."""
+    check_row(row, store, store, way)
+
+
+def check_row(row: Row, store: Store, through: Any, way: str) -> None:
+    """Sit the exam of one row: `store` is what really is, `through` what the orchestrators are given."""
     service = Service(script={call: list(plan) for call, plan in row.script.items()})
     saga = saga_of(service, is_async=is_async(way), **row.steps)
-    bench = Bench(store, saga, way)
+    bench = Bench(through, saga, way)
     die(bench, service, row.dies, row.start, saga, "mug", id="o-1")
-    assert row.durable == lines(store.history("o-1"))
+    durable = lines(store.history("o-1"))
+    assert row.durable == durable, f"not durable when it died: {row.durable[len(durable) :]}"
 
     for step in row.then:
         match step:
@@ -445,28 +455,37 @@ def test_a_decision_and_its_consequence_are_one_commit(
 
 def test_a_request_is_absorbed_first_by_the_next_owner(way: str, store: Store) -> None:
     """Crash table: a request that was posted and not absorbed is absorbed before anything else happens."""
+    check_request(store, store, way, mail=store.mail)
+
+
+def check_request(store: Store, through: Any, way: str, *, mail: Callable[[str], Sequence[Request]]) -> None:
     service = Service(script={"b": ["die after"]})
     saga = saga_of(service, is_async=is_async(way), a={}, b={"in_doubt": "retry", "undo": True}, c={})
-    bench = Bench(store, saga, way)
+    bench = Bench(through, saga, way)
     die(bench, service, "", "run", saga, "mug", id="o-1")
     die(bench, service, "before 1", "cancel", "o-1", reason="changed my mind")
-    assert ["changed my mind"] == [request.reason for request in store.mail("o-1")]
+    assert ["changed my mind"] == [request.reason for request in mail("o-1")]
     assert [*CREATED, "StepSucceeded a 1", "StepStarted b 1"] == lines(store.history("o-1"))
 
     assert {} == bench.ask("recover").errors
 
+    added = lines(store.history("o-1"))[4:]
     assert [
         "CancelRequested changed my mind",
         "CauseRecorded cancel changed my mind",
         "StepInDoubt b 1 process_died",
         "InstanceBlocked b in_doubt",
-    ] == lines(store.history("o-1"))[4:]
+    ] == added, f"the request was overtaken by {added[0]}"
     assert [] == service.calls
-    assert () == store.mail("o-1")
+    assert () == mail("o-1")
 
 
 def test_a_dead_owner_is_replaced_and_its_append_refused(way: str, store: Store) -> None:
     """Crash table: the next claim takes token+1; the old append is refused; its step is in doubt."""
+    check_dead_owner(store, store, way)
+
+
+def check_dead_owner(store: Store, through: Any, way: str) -> None:
     service = Service(script={"b": ["die after"]})
     saga = saga_of(service, is_async=is_async(way), **BOTH)
     bench = Bench(store, saga, way)
@@ -479,6 +498,53 @@ def test_a_dead_owner_is_replaced_and_its_append_refused(way: str, store: Store)
     assert dead.token + 1 == store.load("o-1").summary.token
     history = store.history("o-1")
     assert ["StepInDoubt b 1 process_died", "InstanceBlocked b in_doubt"] == lines(history)[4:]
-    with pytest.raises(StoreConflict):
-        store.append("o-1", [attrs.evolve(history[-1], number=5)], expected_version=4, token=dead.token)
-    assert history == store.history("o-1")
+    # As it knew the history when it died; and as if it had read it since, so that its token alone tells.
+    for version in (4, len(history)):
+        with contextlib.suppress(StoreConflict):
+            event = attrs.evolve(history[-1], number=version + 1)
+            through.append("o-1", [event], expected_version=version, token=dead.token)
+        found = store.history("o-1")
+        assert history == found, f"the dead owner wrote {lines(found)[len(history) :]}"
+
+
+# Positive controls ----------------------------------------------------------------------------------------------------
+
+
+class Deaf(Mailless):
+    """Takes requests, and tells the one that drives of none."""
+
+    def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return () if name == "mail" else super()._pass(name, method, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        ("failed attempt, wake_at", ["StepFailed a 1 again"]),
+        ("done(a), started b, died in the action", ["StepSucceeded a 1", "StepStarted b 1"]),
+        ("doubt recorded, died in the probe", ["StepInDoubt a 1 outcome_unknown"]),
+        ("failed(b), cause, undo of a started, died in it, after the effect", BACK[2:]),
+        ("undone b, undo of a started, died in it", ["CompensationSucceeded b 1", "CompensationStarted a 1"]),
+    ],
+)
+def test_a_row_notices_what_was_not_written_ahead(name: str, lost: list[str], way: str, store: Store) -> None:
+    """A start, an outcome, a doubt or a cause that is recorded too late is missing when the process dies."""
+    (row,) = (row for row in TABLE if row.name == name)
+    with pytest.raises(AssertionError) as caught:
+        check_row(row, store, Lagging(store), way)
+    assert f"not durable when it died: {lost}" == str(caught.value).splitlines()[0]
+
+
+def test_a_request_that_is_not_looked_at_is_noticed(way: str, memory: Store) -> None:
+    """Mail not looked at: the instance goes on as if nobody had asked."""
+    deaf = Deaf(memory)
+    with pytest.raises(AssertionError) as caught:
+        check_request(memory, deaf, way, mail=deaf.box.__getitem__)
+    assert "the request was overtaken by StepInDoubt b 1 process_died" == str(caught.value).splitlines()[0]
+
+
+def test_a_dead_owner_that_is_not_fenced_is_noticed(way: str, memory: Store) -> None:
+    """Fencing off: the dead owner's token is as good as any."""
+    with pytest.raises(AssertionError) as caught:
+        check_dead_owner(memory, Unfenced(memory), way)
+    assert "the dead owner wrote ['InstanceBlocked b in_doubt']" == str(caught.value).splitlines()[0]

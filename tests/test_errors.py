@@ -17,9 +17,11 @@ from sagafsm.errors import (
     InputMismatch,
     InstanceExists,
     MailWaits,
+    NotClaimed,
     OutcomeUnknown,
     PayloadError,
     PermanentFailure,
+    RequestError,
     ResourceMissing,
     SagaError,
     SagaFailed,
@@ -57,6 +59,8 @@ def instance_of(*actions: Any) -> SagaInstance:
 def made() -> Iterator[tuple[SagaError, str, dict[str, Any], type[Exception]]]:
     """One of each class, its message, what it keeps, and the builtin class that also catches it."""
     yield DefinitionError("saga 'a' has no steps"), "saga 'a' has no steps", {}, ValueError
+    yield RequestError("find takes limit= of 1 or more, not 0"), "find takes limit= of 1 or more, not 0", {}, ValueError
+    yield NotClaimed("instance 'o-17' is owned by 'b'"), "instance 'o-17' is owned by 'b'", {}, RuntimeError
     yield (
         DefinitionChanged("o-17", "order", 2, ("step 'a' is gone", "step 'b' is new")),
         (
@@ -181,7 +185,8 @@ def test_errors_survive_a_pickle(
     error: SagaError, message: str, kept: dict[str, Any], builtin: type[Exception], protocol: int
 ) -> None:
     """Between processes nothing of an error is lost: class, message, arguments, notes."""
-    noted = copy.copy(error).noted("see the log")
+    noted = copy.copy(error)
+    noted.add_note("see the log")
 
     for again in (pickle.loads(pickle.dumps(noted, protocol)), copy.copy(noted), copy.deepcopy(noted)):
         assert type(error) is type(again)

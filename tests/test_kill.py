@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import uuid
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sagafsm import Orchestrator, SagaNotFound
+from sagafsm import NOT_DONE, Context, Orchestrator, SagaNotFound
 from sagafsm.instance import SagaInstance
 from support import killed
 from support.bench import lines
@@ -17,7 +20,9 @@ from support.bench import lines
 CALLS = [f"{when} {call}" for call in ("a", "b", "c", "undo b", "undo a") for when in ("before", "after")]
 # c refuses, so it has no effect to die after. The creation is the first append; of it only the middle is reached.
 MARKS = [mark for mark in CALLS if mark != "after c"]
-MARKS += [f"in append {n}" for n in range(1, 7)] + [f"{when} append {n}" for n in range(2, 7) for when in ("before", "after")]
+MARKS += [f"in append {n}" for n in range(1, 7)] + [
+    f"{when} append {n}" for n in range(2, 7) for when in ("before", "after")
+]
 # One of each kind beside the loop; all of them with --long.
 ASYNC = ("before b", "after b", "after undo b", "in append 3", "in append 5", "after append 4")
 
@@ -54,7 +59,8 @@ def check(folder: Path) -> None:
         assert 1 == len([line for line in told if line.startswith(f"StepSucceeded {step}")])
         assert 1 == len([line for line in told if line.startswith(f"CompensationSucceeded {step}")])
     service = killed.Service(folder)
-    assert [("a", 1), ("b", 1)] == service.told("SELECT step, undone FROM effects ORDER BY step")
+    effects = service.told("SELECT step, undone FROM effects ORDER BY step")
+    assert [("a", 1), ("b", 1)] == effects, f"not every effect once, and undone: {effects}"
     calls = [call for (call,) in service.told("SELECT call FROM calls ORDER BY rowid")]
     # In order, each as often as a crash made it needed; and every undo with its step's own result.
     assert ["a", "b", "undo b of b!", "undo a of a!"] == list(dict.fromkeys(calls))
@@ -68,7 +74,9 @@ def test_nothing_is_lost_and_nothing_done_twice(mark: str, tmp_path: Path) -> No
     check(tmp_path)
 
 
-@pytest.mark.parametrize("mark", [pytest.param(mark, marks=() if mark in ASYNC else pytest.mark.long) for mark in MARKS])
+@pytest.mark.parametrize(
+    "mark", [pytest.param(mark, marks=() if mark in ASYNC else pytest.mark.long) for mark in MARKS]
+)
 def test_the_same_beside_a_loop(mark: str, tmp_path: Path) -> None:
     """The same with the async orchestrator, whose store is on a thread of its own."""
     kill(tmp_path, "async", mark)
@@ -83,7 +91,42 @@ def test_a_process_killed_at_every_moment_in_turn_gets_through(tmp_path: Path) -
 
 
 def test_the_marks_are_where_they_are_said_to_be(tmp_path: Path) -> None:
-    """Positive control: without a mark the process is not killed, and what it leaves is the same."""
+    """Without a mark the process is not killed, and what it leaves is the same."""
     command = [sys.executable, killed.__file__, str(tmp_path), "sync", "nowhere"]
     assert 0 == subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
     check(tmp_path)
+
+
+class Keyless(killed.Service):
+    """Ignores the idempotency key: takes every request for a new one, and knows none of the old."""
+
+    def do(self, ctx: Context) -> str:
+        if ctx.step == "c":
+            return super().do(ctx)
+        with closing(self._open()) as db:
+            db.execute("INSERT INTO calls VALUES (?)", (ctx.step,))
+            db.execute("INSERT INTO effects (key, step) VALUES (?, ?)", (uuid.uuid4().hex, ctx.step))
+        return f"{ctx.step}!"
+
+    def undo(self, ctx: Context, result: Any) -> None:
+        super().undo(ctx, result)
+        with closing(self._open()) as db:
+            db.execute("UPDATE effects SET undone = 1 WHERE step = ?", (ctx.step,))
+
+    def probe(self, ctx: Context) -> Any:
+        return NOT_DONE
+
+
+@pytest.mark.parametrize(
+    ("mark", "effects"),
+    [("after a", "[('a', 1), ('a', 1), ('b', 1)]"), ("before append 3", "[('a', 1), ('b', 1), ('b', 1)]")],
+)
+def test_a_service_that_ignores_the_key_is_noticed(
+    mark: str, effects: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Positive control: what was done before the kill is done once more after it."""
+    kill(tmp_path, "sync", mark)
+    monkeypatch.setattr(killed, "Service", Keyless)
+    with pytest.raises(AssertionError) as caught:
+        check(tmp_path)
+    assert f"not every effect once, and undone: {effects}" == str(caught.value).splitlines()[0]

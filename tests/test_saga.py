@@ -309,7 +309,7 @@ def test_names_of_steps_and_resources_are_unique_together() -> None:
     ("resources", "expected"),
     [
         ("shop", "saga 'order' takes resources as names in a tuple, not 'shop'"),
-        (("a b",), "resource name 'a b' is no identifier (use title= for free text)"),
+        (("a b",), "resource name 'a b' is no identifier (steps ask for it by a parameter of that name)"),
         (("ctx",), "resource name 'ctx' is reserved (reserved: input, result, ctx)"),
         (("shop", "shop"), "resource name 'shop' is taken by another resource of saga 'order'"),
     ],

@@ -42,6 +42,7 @@ from support.stores import Crash, LateStore, MortalStore, Wrapped, new_store
 IDS = ("o-1", "o-2")
 HOUR = timedelta(hours=1)
 NEVER = 1_000_000
+MEANWHILE = ("nothing", "nothing", "steal", "post", "before", "after", "late")
 ANSWERS = ("ok", "ok", "ok", "fail", "unknown", "lost", "permanent")
 
 
@@ -237,11 +238,29 @@ class TwoOrchestrators(RuleBasedStateMachine):
             self._hold(n, id, self.processes[n]._operations.resume(id, mode, "resume"), most=most)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), most=effects)
-    def go_on(self, data: st.DataObject, most: int) -> None:
-        held = data.draw(st.sampled_from(self.held))
+    @rule(data=st.data(), most=effects, meanwhile=st.sampled_from(MEANWHILE))
+    def go_on(self, data: st.DataObject, most: int, meanwhile: str) -> None:
+        """A drive that stood still goes on, after something has happened behind its back."""
+        held = data.draw(st.integers(0, len(self.held) - 1).map(lambda n: self.held[n]))
+        match meanwhile:
+            case "steal":
+                self._steal(held.instance)
+            case "post" if held.instance in self.seen:
+                with contextlib.suppress(IllegalTransition):
+                    request = e.CancelRequested(request_id=f"r-{next(self.requests)}", by="me", reason="no")
+                    self.public.post(held.instance, request)
+            case "before" | "after" | "late":
+                self.faults[self.views.index(held.store)].fault = meanwhile
         self.held.remove(held)
         self._go(held, most)
+
+    def _steal(self, id: str) -> None:
+        """Its lease has run out, and somebody takes the instance for a moment."""
+        if id not in self.seen or (summary := self.store.load(id).summary).owner is None:
+            return
+        thief = Owner(name="thief", process="?/?/1/?/1")
+        token = self.store.claim(id, owner=thief, lease=HOUR, replacing=summary.token)
+        self.store.release(id, token=token)
 
     @rule(n=processes_)
     def recover(self, n: int) -> None:
@@ -256,15 +275,6 @@ class TwoOrchestrators(RuleBasedStateMachine):
         if id in self.seen:
             with contextlib.suppress(StoreConflict, IllegalTransition):
                 self.processes[n].cancel(id, by="me", reason="no")
-
-    @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def post(self, data: st.DataObject) -> None:
-        """A request comes in while its owner stands still."""
-        id = data.draw(st.sampled_from(self.held)).instance
-        if id in self.seen:
-            with contextlib.suppress(IllegalTransition):
-                self.public.post(id, e.CancelRequested(request_id=f"r-{next(self.requests)}", by="me", reason="no"))
 
     @rule(n=processes_, id=instances, data=st.data())
     def decide(self, n: int, id: str, data: st.DataObject) -> None:
@@ -305,21 +315,6 @@ class TwoOrchestrators(RuleBasedStateMachine):
                 held.throw(Crash())
             except (Crash, StopIteration):
                 return
-
-    @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def steal(self, data: st.DataObject) -> None:
-        """A lease runs out while its owner stands still, and somebody takes the instance for a moment."""
-        id = data.draw(st.sampled_from(self.held)).instance
-        if id not in self.seen or (summary := self.store.load(id).summary).owner is None:
-            return
-        thief = Owner(name="thief", process="?/?/1/?/1")
-        token = self.store.claim(id, owner=thief, lease=HOUR, replacing=summary.token)
-        self.store.release(id, token=token)
-
-    @rule(n=processes_, fault=st.sampled_from(("before", "after", "late")))
-    def the_store_will_fail(self, n: int, fault: str) -> None:
-        self.faults[n].fault = fault
 
     @rule(seconds=st.sampled_from((1, 5, 60)))
     def time_passes(self, seconds: int) -> None:

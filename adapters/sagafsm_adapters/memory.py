@@ -67,9 +67,9 @@ class _Entry:
         return Summary(
             id=created.id,
             saga=created.saga,
-            saga_version=created.version,
+            version=created.version,
             state=self.state,
-            version=len(self.history),
+            length=len(self.history),
             created_at=created.at,
             updated_at=self.history[-1].at,
             blocked=parked.blocked,
@@ -280,5 +280,5 @@ def _is_blocked(row: Summary, blocked: bool | BlockReason | None) -> bool:
 
 
 def _is_due(row: Summary, due: datetime) -> bool:
-    parked = row.blocked is not None or (row.wake_at is not None and row.wake_at > due)
+    parked = row.blocked is not None if row.wake_at is None else row.wake_at > due
     return row.mail > 0 or not parked

@@ -180,9 +180,9 @@ def skip(
 
 
 @app.command()
-def abandon(id: Id, store: StoreUrl, reason: Why, by: By = None) -> None:
-    """End an instance where it stands; all that is left is residue."""
-    _do(store, [], None, lambda orchestrator: orchestrator.abandon(id, by=by, reason=reason))
+def abandon(id: Id, store: StoreUrl, reason: Why, saga: NoSagas = None, resources: Given = None, by: By = None) -> None:
+    """End an instance where it stands; all that is left is residue. Its saga need not be known."""
+    _do(store, saga or [], resources, lambda orchestrator: orchestrator.abandon(id, by=by, reason=reason))
 
 
 def _json(text: str) -> Any:
@@ -200,6 +200,7 @@ def _do(store: str, sagas: list[str], resources: str | None, operation: Callable
 def _say(instance: SagaInstance) -> None:
     notes = [instance.state]
     if instance.state == "failed":
+        notes += [instance.why] if instance.why and instance.why.startswith("abandoned") else []
         left = ", ".join(f"{residue.step} ({residue.reason})" for residue in instance.residue)
         notes.append(f"may remain: {left}" if left else "compensated")
     notes += [f"blocked on {b.step}: {b.reason} (decide: {', '.join(b.decisions)})" for b in instance.blocked]

@@ -51,7 +51,7 @@ def summary_json(one: Summary) -> str:
         {
             "id": one.id,
             "saga": one.saga,
-            "version": one.saga_version,
+            "version": one.version,
             "state": one.state,
             "blocked": one.blocked,
             "owner": one.owner.name if one.owner else None,
@@ -72,7 +72,7 @@ def instance_json(instance: SagaInstance) -> str:
             "compensated": instance.compensated,
             "input": instance.input,
             "results": instance.results,
-            "cause": str(instance.cause) if instance.cause else None,
+            "cause": instance.why,
             "errors": [str(error) for error in instance.errors],
             "blocked": [
                 {"step": block.step, "reason": block.reason, "decisions": list(block.decisions)}
@@ -102,8 +102,8 @@ def print_instance(console: Console, instance: SagaInstance) -> None:
 def _facts(instance: SagaInstance) -> Iterator[tuple[str, str]]:
     yield "created", instance.created_at.isoformat(sep=" ", timespec="milliseconds")
     yield "input", json.dumps(instance.input, ensure_ascii=False)
-    if instance.cause is not None:
-        yield "cause", str(instance.cause)
+    if instance.why is not None:
+        yield "cause", instance.why
     for block in instance.blocked:
         yield "blocked", f"{block.step}: {block.reason} (decide: {listed(block.decisions)})"
     for left in instance.residue:

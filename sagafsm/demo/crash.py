@@ -25,9 +25,18 @@ MOST_KILLS = 200
 
 
 def crash_through(
-    path: Path | None, orders: Sequence[Order], url: str, *, seed: int | None, pace: timedelta, console: Console
+    path: Path | None,
+    orders: Sequence[Order],
+    url: str,
+    *,
+    seed: int | None,
+    pace: timedelta,
+    console: Console,
+    first_life: timedelta = FIRST_LIFE,
 ) -> int:
     """Kill worker after worker until all `orders`, which are read from `path`, are settled; the number of kills.
+
+    `first_life` is the longest life of the first worker: shorter ones make more kills of the same orders.
 
     Raises:
         SagaError: a worker failed by itself, or `MOST_KILLS` were not enough.
@@ -36,7 +45,7 @@ def crash_through(
     console.print(f"running {len(orders)} orders in a process that is killed at random (--seed {seed})")
     chance = random.Random(seed)  # noqa: S311 - moments of kills, not secrets
     for kills in range(MOST_KILLS):
-        life = chance.uniform(0, FIRST_LIFE.total_seconds() * LONGER**kills)
+        life = chance.uniform(0, first_life.total_seconds() * LONGER**kills)
         if _is_through(arguments(path, url, pace), life):
             console.print(f"through after {kills} kills")
             return kills

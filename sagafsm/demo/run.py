@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sagafsm.demo.audit import audit
-from sagafsm.demo.crash import crash_through
+from sagafsm.demo.crash import FIRST_LIFE, crash_through
 from sagafsm.demo.folder import DEFAULT_STORE, Made, folder_of, store_file
 from sagafsm.demo.orders import Order, read_orders
 from sagafsm.demo.participants.service import PACE
@@ -32,13 +32,15 @@ def run_demo(
     seed: int | None,
     *,
     pace: timedelta = PACE,
+    first_life: timedelta = FIRST_LIFE,
     console: Console | None = None,
 ) -> int:
     """Run `orders` (None: those that come with sagafsm) on `store`, print what became of them, and audit.
 
     Safe to repeat: what is done stays done, and what was under way goes on. `crash` runs them in a process that is
     killed again and again, afresh unless a store is named; `seed` fixes the moments of the kills. `fresh` first
-    removes the files that an earlier demo made. `pace` is how long a participant takes for a call.
+    removes the files that an earlier demo made. `pace` is how long a participant takes for a call, and `first_life`
+    how long the first process of a `crash` lives at most; an exam shortens both.
 
     Returns:
         0 when the books balance, 1 when they do not, 130 when Ctrl-C ended it.
@@ -57,7 +59,7 @@ def run_demo(
     Made(folder, store_file(url)).begin(fresh=fresh or (crash and store is None))
     try:
         if crash:
-            crash_through(orders, taken, url, seed=seed, pace=pace, console=console)
+            crash_through(orders, taken, url, seed=seed, pace=pace, console=console, first_life=first_life)
         return _run_and_report(taken, url, folder, quiet=crash, pace=pace, console=console)
     except KeyboardInterrupt:
         print_interrupted(console, orders, url)

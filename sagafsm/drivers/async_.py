@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar, assert_never
@@ -26,7 +27,7 @@ from sagafsm.drivers.effects import (
     UserCall,
 )
 from sagafsm.drivers.resources import Resources
-from sagafsm.drivers.workers import LateCall, WorkerCall, as_coroutine, reply_of
+from sagafsm.drivers.workers import LateCall, WorkerCall, forget_at_fork, reply_of
 
 T = TypeVar("T")
 
@@ -41,6 +42,11 @@ class AsyncPerformer:
     _closed: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.forget()
+        forget_at_fork(self)
+
+    def forget(self) -> None:
+        """In the child of a fork there is no writer thread."""
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sagafsm-store")
 
     async def perform(self, steps: Steps[T]) -> T:
@@ -80,15 +86,11 @@ class AsyncPerformer:
     async def _in_full(self, call: Callable[[], Any]) -> tuple[Any, asyncio.CancelledError | None]:
         """What a call of the store gave, and the cancel that came meanwhile: it takes place all the same.
 
-        Its answer must be known before the steps are left: the token of a claim, say, without which it cannot be given up.
+        Its answer must be known before the steps are left: the token of a claim, say, without which the claim cannot be
+        given up.
         """
         future = asyncio.get_running_loop().run_in_executor(self._writer, call)
-        interrupt: asyncio.CancelledError | None = None
-        while not future.done():
-            try:
-                await asyncio.wait({future})
-            except asyncio.CancelledError as error:
-                interrupt = error
+        interrupt = await _sit_out(future)
         if interrupt is not None and future.exception() is not None:
             raise interrupt
         return future.result(), interrupt
@@ -107,37 +109,86 @@ class AsyncPerformer:
                 assert_never(effect)
 
     async def _call(self, call: UserCall) -> Reply:
-        if call.timeout is not None:
-            return await self._call_for(call, call.timeout)
-        try:
-            return Answer(await self._value(call))
-        except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is its outcome
-            return Refusal(error)
-
-    async def _value(self, call: UserCall) -> Any:
         function = functools.partial(call.function.call, *call.positional, **call.named)
+        until = None if call.timeout is None else time.monotonic() + call.timeout.total_seconds()
         if call.function.is_async:
-            return await function()
-        # Its thread cannot be cancelled; what it still does is in doubt when the instance is resumed.
-        value = await asyncio.wrap_future(WorkerCall(function).start().future)
-        return await value if inspect.isawaitable(value) else value
+            return await _awaited(function(), until)
+        worker = asyncio.wrap_future(WorkerCall(function).start().future)
+        reply = await _ended(worker, call.timeout)
+        if isinstance(reply, Answer) and inspect.isawaitable(reply.value):
+            late = until is not None and time.monotonic() >= until
+            return Silence(LateCall(worker)) if late else await _awaited(reply.value, until)
+        return reply or Silence(LateCall(worker))
 
-    async def _call_for(self, call: UserCall, timeout: timedelta) -> Reply:
-        task = asyncio.ensure_future(as_coroutine(self._value(call)))
+
+async def _ended(worker: asyncio.Future[Any], timeout: timedelta | None) -> Answer | Refusal | None:
+    """What a thread gives within its timeout. It cannot be cancelled: a cancel waits for it, its grace long too.
+
+    Were the instance let go meanwhile, somebody else would undo what only then takes effect.
+    """
+    seconds = None if timeout is None else timeout.total_seconds()
+    began = time.monotonic()
+    try:
+        await asyncio.wait({worker}, timeout=seconds)
+    except asyncio.CancelledError:
+        await _sit_out(worker, None if seconds is None else began + 2 * seconds - time.monotonic())
+        _look_at(worker)
+        raise
+    return reply_of(worker)
+
+
+async def _awaited(awaitable: Awaitable[Any], until: float | None) -> Reply:
+    """What an awaitable gives until then; after that it is cancelled."""
+    if until is None:
+        return await _answer(awaitable)
+    task = asyncio.ensure_future(_answer(awaitable))
+    try:
+        await asyncio.wait({task}, timeout=max(until - time.monotonic(), 0))
+    except BaseException:
+        task.cancel()
+        await _sit_out(task)
+        raise
+    if task.cancelled():
+        # From inside: nobody here has cancelled it yet.
+        raise asyncio.CancelledError
+    if (reply := reply_of(task)) is not None:
+        return reply
+    task.cancel()
+    return Silence(LateCall(task))
+
+
+async def _answer(awaitable: Awaitable[Any]) -> Answer | Refusal:
+    try:
+        return Answer(await awaitable)
+    except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is its outcome
+        return Refusal(error)
+
+
+async def _sit_out(future: asyncio.Future[Any], seconds: float | None = None) -> asyncio.CancelledError | None:
+    """Wait until the future is done, so many seconds at most, whatever cancels meanwhile; return that cancel."""
+    until = None if seconds is None else time.monotonic() + seconds
+    interrupt: asyncio.CancelledError | None = None
+    while not future.done():
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            break
         try:
-            await asyncio.wait({task}, timeout=timeout.total_seconds())
-        except BaseException:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
-        reply = reply_of(task)
-        if reply is not None:
-            return reply
-        if call.function.is_async:
-            task.cancel()
-        return Silence(LateCall(task))
+            await asyncio.wait({future}, timeout=left)
+        except asyncio.CancelledError as error:
+            interrupt = error
+    return interrupt
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Take note of what it raised, about which asyncio would complain else."""
+    if future.done() and not future.cancelled():
+        future.exception()
 
 
 async def _await_late(late: Any, grace: timedelta) -> Answer | Refusal | None:
-    await asyncio.wait({late.future}, timeout=grace.total_seconds())
-    return reply_of(late.future)
+    call: LateCall = late
+    future: asyncio.Future[Any] = late.future
+    if (interrupt := await _sit_out(future, grace.total_seconds())) is not None:
+        _look_at(future)
+        raise interrupt
+    return call.answer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from sagafsm.definition import Definition
 from sagafsm.drivers.effects import AwaitLate, Late, Refusal, Reply, Silence, Sleep, Steps, UserCall
 from sagafsm.drivers.journal import Journal, Listener
 from sagafsm.drivers.reading import Reading, called
-from sagafsm.errors import MailWaits, PayloadError, StoreError
+from sagafsm.errors import IllegalTransition, MailWaits, PayloadError, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.outcome import Moment, Outcome, observe
 
@@ -124,18 +125,30 @@ class Drive:
             batch = Batch(self.definition, self.journal.instance, self.settings.clock.now())
             batch.absorb(mail)
             batch.record(late)
-            if opening is not None:
-                batch.proceed()
-                batch.record(opening(batch.instance))
+            refusal = self._open(batch, opening)
             if observation is not None:
                 batch.record((observation(batch.instance),))
-            todo = self._proceed(batch, start) if follow else Next(command=Park(), ready=False)
+            proceeds = follow and refusal is None
+            todo = self._proceed(batch, start) if proceeds else Next(command=Park(), ready=False)
             try:
                 yield from self.journal.append(batch)
             except MailWaits:
                 mail = yield from self.journal.mail()
                 continue
+            if refusal is not None:
+                raise refusal
             return todo
+
+    def _open(self, batch: Batch, opening: Opening | None) -> IllegalTransition | None:
+        """Record a decision, or return why it is refused: what led to the refusal is recorded all the same."""
+        if opening is None:
+            return None
+        batch.proceed()
+        try:
+            batch.record(opening(batch.instance))
+        except IllegalTransition as refusal:
+            return refusal
+        return None
 
     def _proceed(self, batch: Batch, start: bool) -> Next:
         command = batch.proceed()
@@ -196,8 +209,10 @@ class Drive:
             positional, named = values.arguments(function, context)
         except PayloadError as error:
             return Refusal(error)
+        # Whoever runs a saga while handling an exception: Python chains to it whatever is raised in here.
+        outer = sys.exception()
         reply: Reply = yield UserCall(function=function, positional=positional, named=named, timeout=timeout)
-        return reply
+        return attrs.evolve(reply, outer=outer) if isinstance(reply, Refusal) and outer is not None else reply
 
     def _late_results(self) -> list[e.Event]:
         found: list[e.Event] = []

@@ -59,9 +59,10 @@ class Answer:
 
 @attrs.frozen
 class Refusal:
-    """A call raised."""
+    """A call raised; `outer` is what the caller was handling when it made the call."""
 
     error: Exception
+    outer: BaseException | None = None
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ from typing import Self
 
 import attrs
 
+from sagafsm.drivers.workers import forget_at_fork
 from sagafsm.errors import SagaError, StoreConflict
 from sagafsm.store import Owner, Store, Summary
 
@@ -80,6 +81,11 @@ def is_dead(owner: Owner) -> bool:
     return False
 
 
+def is_running(drive: str) -> bool:
+    """Whether that drive runs in this process."""
+    return drive in _running
+
+
 def is_owned(summary: Summary) -> bool:
     """Whether somebody owns the instance who may be alive, by a lease that has not run out."""
     owner, until = summary.owner, summary.lease_until
@@ -121,6 +127,16 @@ class LeaseKeeper:
     _closed: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        forget_at_fork(self)
+
+    def forget(self) -> None:
+        """In the child of a fork there is no such thread, and the leases are the parent's."""
+        closed = self._closed.is_set()
+        self._held, self._thread, self._lock, self._closed = set(), None, threading.Lock(), threading.Event()
+        if closed:
+            self._closed.set()
 
     @contextmanager
     def running(self, lease: Lease) -> Iterator[None]:

@@ -58,8 +58,8 @@ class Reading:
                 _, timeout = called(step, command)
                 seconds = timeout.total_seconds() if timeout is not None else 0.0
                 return TimedOut(error=AttemptTimedOut(f"no answer within {seconds:g} s"))
-            case Refusal(error=error):
-                return StillInDoubt(error=error) if isinstance(command, RunProbe) else Raised(error=error)
+            case Refusal(error=error, outer=outer):
+                return StillInDoubt(error=error) if isinstance(command, RunProbe) else Raised(error=error, outer=outer)
             case Answer(value=value):
                 return self._answered(command, step, value)
 
@@ -68,6 +68,9 @@ class Reading:
             return Returned(result_json="null")
         if isinstance(command, RunProbe):
             return self._told(value, step)
+        return self._kept(value, step)
+
+    def _kept(self, value: Any, step: StepDefinition) -> Outcome:
         outcome = self._stored(value, step)
         if isinstance(outcome, Unstorable):
             # Kept for the compensation: what was done can still be undone by what it returned.
@@ -76,7 +79,7 @@ class Reading:
 
     def _told(self, answer: object, step: StepDefinition) -> Outcome:
         if isinstance(answer, Done):
-            return self._stored(answer.result, step)
+            return self._kept(answer.result, step)
         if answer is NOT_DONE:
             return NotDone()
         if answer is IN_DOUBT:

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from sagafsm.definition import Definition
+from sagafsm.drivers.workers import forget_at_fork, left_behind
 from sagafsm.errors import ResourceMissing
 
 
@@ -65,6 +66,14 @@ class Resources:
     """Every factory that an orchestrator has entered, by the factory itself."""
 
     _kept: dict[int, Kept] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        forget_at_fork(self)
+
+    def forget(self) -> None:
+        """In the child of a fork none is: they are the parent's to leave, on its loop."""
+        left_behind.append(self._kept)
+        self._kept = {}
 
     @property
     def entered(self) -> bool:

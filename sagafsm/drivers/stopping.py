@@ -7,23 +7,45 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import attrs
 
+from sagafsm.drivers.workers import forget_at_fork
+
 TERMINATED = 128 + signal.SIGTERM
+# How long a waiter may oversleep when an interrupt came just before it was to be woken.
+LONGEST_WAIT = 1.0
+
+
+@attrs.frozen(eq=False)
+class Operation:
+    """One that runs now, for whom, and on which thread."""
+
+    of: Stopping
+    thread: int
+
+
+# The process has one SIGTERM, so these are the process's. The handler copies them whole, which no other thread can see
+# half done, and takes no lock: it interrupts whatever the main thread does, perhaps holding that very lock.
+_under_way: set[Operation] = set()
+_open: set[Stopping] = set()
 
 
 @attrs.define(eq=False)
 class Stopping:
-    """Whether an orchestrator is stopping, and how many of its operations still run."""
+    """Whether an orchestrator is stopping, and which of its operations still run."""
 
-    _busy: int = attrs.field(default=0, init=False)
-    _main_busy: int = attrs.field(default=0, init=False)
     _asked: bool = attrs.field(default=False, init=False)
     _signalled: bool = attrs.field(default=False, init=False)
     _idle: threading.Condition = attrs.field(factory=threading.Condition, init=False)
-    _previous: Any = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        forget_at_fork(self)
+
+    def forget(self) -> None:
+        """In the child of a fork only the thread that forked goes on."""
+        self._idle = threading.Condition()
+        _under_way.difference_update([one for one in _under_way if one.thread != threading.get_ident()])
 
     def __call__(self) -> bool:
         """Whether nothing new may start."""
@@ -32,44 +54,53 @@ class Stopping:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Count an operation; after a SIGTERM during it, end the process once it has come to its clean end."""
-        main = threading.current_thread() is threading.main_thread()
-        self._main_busy += main
+        operation = Operation(self, threading.get_ident())
         try:
-            with self._idle:
-                self._busy += 1
-            try:
-                yield
-            finally:
-                with self._idle:
-                    self._busy -= 1
-                    self._idle.notify_all()
+            # Within the try: an interrupt right after it would leave an operation that never ends.
+            _under_way.add(operation)
+            yield
         finally:
-            self._main_busy -= main
-        if self._signalled and main and not self._main_busy:
+            _under_way.discard(operation)
+            with self._idle:
+                self._idle.notify_all()
+        if self._signalled and threading.current_thread() is threading.main_thread() and not _main_is_busy():
             raise SystemExit(TERMINATED)
 
     def ask(self) -> None:
         """Let nothing new start."""
         self._asked = True
 
+    def terminate(self) -> None:
+        """Let nothing new start, and end the process when nothing runs on the main thread any more."""
+        self._asked = self._signalled = True
+
     def wait(self) -> None:
         """Return once no operation runs any more."""
         with self._idle:
-            self._idle.wait_for(lambda: self._busy == 0)
+            while any(one.of is self for one in tuple(_under_way)):
+                self._idle.wait(LONGEST_WAIT)
 
     def install(self) -> None:
         """Take SIGTERM, on the main thread, where nobody else has: by default it kills in the middle of an action."""
+        _open.add(self)
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._previous = signal.signal(signal.SIGTERM, self._terminate)
+            signal.signal(signal.SIGTERM, _terminate)
 
     def restore(self) -> None:
-        """Give SIGTERM back."""
-        if self._previous is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._previous)
-            self._previous = None
+        """Give SIGTERM back, when nobody else here needs it."""
+        _open.discard(self)
+        main = threading.current_thread() is threading.main_thread()
+        if main and not _open and signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
-        # No lock is taken here: the handler interrupts whatever the main thread does, perhaps holding that lock.
-        if not self._main_busy:
-            raise SystemExit(TERMINATED)
-        self._signalled = self._asked = True
+
+def _main_is_busy() -> bool:
+    main = threading.main_thread().ident
+    return any(one.thread == main for one in tuple(_under_way))
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    for stopping in (*tuple(_open), *(one.of for one in tuple(_under_way))):
+        stopping.terminate()
+    if not _main_is_busy():
+        raise SystemExit(TERMINATED)

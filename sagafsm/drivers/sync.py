@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import CancelledError, Future
 from datetime import timedelta
 from typing import Any, TypeVar, assert_never
@@ -27,7 +28,7 @@ from sagafsm.drivers.effects import (
     UserCall,
 )
 from sagafsm.drivers.resources import Resources, is_factory
-from sagafsm.drivers.workers import LateCall, LoopThread, WorkerCall, reply_of
+from sagafsm.drivers.workers import LateCall, LoopThread, TaskCall, WorkerCall, reply_of
 
 T = TypeVar("T")
 
@@ -97,9 +98,11 @@ class SyncPerformer:
         return self.loop.wait(value) if inspect.isawaitable(value) else value
 
     def _call_for(self, call: UserCall, timeout: timedelta) -> Reply:
+        until = time.monotonic() + timeout.total_seconds()
+        function = functools.partial(call.function.call, *call.positional, **call.named)
         if call.function.is_async:
-            return self._task_for(call, timeout)
-        worker = WorkerCall(functools.partial(self._value, call))
+            return self._task_until(function(), until)
+        worker = WorkerCall(function)
         try:
             worker.start()
             worker.future.exception(timeout.total_seconds())
@@ -108,24 +111,35 @@ class SyncPerformer:
         except BaseException:
             worker.interrupt()
             raise
-        return reply_of(worker.future) or Silence(LateCall(worker.future))
+        reply = reply_of(worker.future)
+        if isinstance(reply, Answer) and inspect.isawaitable(reply.value):
+            late = time.monotonic() >= until
+            return Silence(LateCall(worker.future)) if late else self._task_until(reply.value, until)
+        return reply or Silence(LateCall(worker.future, worker.interrupt))
 
-    def _task_for(self, call: UserCall, timeout: timedelta) -> Reply:
-        future = Future[Any]()
+    def _task_until(self, awaitable: Awaitable[Any], until: float) -> Reply:
+        task = TaskCall()
         try:
-            self.loop.submit(call.function.call(*call.positional, **call.named), future)
-            future.exception(timeout.total_seconds())
+            self.loop.submit(awaitable, task)
+            # What it raises is the reply's to raise; only what interrupts this thread is raised here.
+            task.exception(max(until - time.monotonic(), 0))
         except TimeoutError:
-            self.loop.cancel(future)
-            return Silence(LateCall(future))
+            task.stop()
+            return Silence(LateCall(task, task.interrupt))
         except BaseException:
-            self.loop.cancel(future, wait=True)
+            task.interrupt()
             raise
-        return reply_of(future) or Silence(LateCall(future))
+        return reply_of(task) or Silence(LateCall(task, task.interrupt))
 
 
 def _await_late(late: Any, grace: timedelta) -> Answer | Refusal | None:
+    call: LateCall = late
     future: Future[Any] = late.future
-    with contextlib.suppress(TimeoutError, CancelledError):
-        future.exception(grace.total_seconds())
-    return reply_of(future)
+    try:
+        with contextlib.suppress(TimeoutError, CancelledError):
+            future.exception(grace.total_seconds())
+    except BaseException:
+        if call.interrupt is not None:
+            call.interrupt()
+        raise
+    return call.answer()

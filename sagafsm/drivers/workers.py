@@ -6,18 +6,43 @@ import asyncio
 import contextvars
 import ctypes
 import inspect
+import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
-from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import attrs
 
 from sagafsm.drivers.effects import Answer, Refusal
 
-# How long an interrupted call may take to tidy up before the interrupt goes on without it.
-TIDY_UP = timedelta(seconds=5)
+
+class Forgetful(Protocol):
+    """What holds a thread or a lock, which a fork does not take along."""
+
+    def forget(self) -> None:
+        """Begin anew, in the child of a fork."""
+        ...
+
+
+_forgetful: weakref.WeakSet[Any] = weakref.WeakSet()
+# What a child has of its parent's loop. Were it collected, it would close what the parent still uses, or complain.
+left_behind: list[object] = []
+
+
+def forget_at_fork(service: Forgetful) -> None:
+    """Have it begin anew in the child of a fork, for as long as it lives."""
+    _forgetful.add(service)
+
+
+def _forget_all() -> None:
+    for service in list(_forgetful):
+        service.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def reply_of(future: Future[Any] | asyncio.Future[Any]) -> Answer | Refusal | None:
@@ -28,36 +53,57 @@ def reply_of(future: Future[Any] | asyncio.Future[Any]) -> Answer | Refusal | No
     """
     if not future.done() or future.cancelled():
         return None
-    error = future.exception()
-    if error is None:
-        return Answer(future.result())
-    if isinstance(error, Exception):
-        return Refusal(error)
-    raise error
+    reply: Answer | Refusal = future.result()
+    return reply
 
 
 @attrs.frozen
 class LateCall:
-    """A call that outlived its timeout, by its future."""
+    """A call that outlived its timeout, by its future; `interrupt` ends it as Ctrl-C would, and waits for that."""
 
     future: Future[Any] | asyncio.Future[Any]
+    interrupt: Callable[[], None] | None = None
+
+    def answer(self) -> Answer | Refusal | None:
+        """What it gave, once it ended; None when it was cancelled for its lateness.
+
+        Raises:
+            BaseException: whatever else it raised that is no `Exception`.
+        """
+        try:
+            reply = reply_of(self.future)
+        except asyncio.CancelledError:
+            return None
+        if isinstance(reply, Answer) and inspect.isawaitable(reply.value):
+            # Too late to be begun: the next attempt would not know of it.
+            as_coroutine(reply.value).close()
+            return None
+        return reply
 
     def reply(self) -> Answer | Refusal | None:
-        """What it gave, once it ended."""
-        return reply_of(self.future)
+        """What it gave, once it ended. It never raises: another step is under way by now, which it must not end."""
+        try:
+            return self.answer()
+        except BaseException as error:  # noqa: BLE001 - recorded as what the late call gave
+            refusal = RuntimeError(f"ended by {error!r}")
+            refusal.__cause__ = error
+            return Refusal(refusal)
 
     def when_done(self, listener: Callable[[], None]) -> None:
         """Call `listener` when it ends and has something to say."""
-        future = self.future
-        future.add_done_callback(lambda _: None if future.cancelled() else listener())
+        self.future.add_done_callback(lambda _: None if self.reply() is None else listener())
 
 
 @attrs.define(eq=False)
 class WorkerCall:
-    """A call on a thread of its own, in a copy of the caller's context. The thread does not keep the process alive."""
+    """A call on a thread of its own, in a copy of the caller's context. The thread does not keep the process alive.
+
+    Its future gives an `Answer` or a `Refusal`, as a value: a StopIteration, say, cannot be the exception of an asyncio
+    future. Only what is no `Exception` is raised.
+    """
 
     call: Callable[[], Any]
-    future: Future[Any] = attrs.field(factory=Future, init=False)
+    future: Future[Answer | Refusal] = attrs.field(factory=Future, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
 
     def start(self) -> Self:
@@ -69,20 +115,68 @@ class WorkerCall:
         return self
 
     def _run(self) -> None:
+        reply: Answer | Refusal
         try:
-            value = self.call()
-        except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises what is no Exception
+            reply = Answer(self.call())
+        except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is its outcome
+            reply = Refusal(error)
+        except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises it
             self.future.set_exception(error)
-        else:
-            self.future.set_result(value)
+            return
+        self.future.set_result(reply)
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the call, as Ctrl-C would on the main thread, and let it tidy up."""
+        """Raise KeyboardInterrupt in the call, as Ctrl-C would on the main thread, and wait until it has ended.
+
+        Until then its instance must not be let go: the effect would land after its undo. A second Ctrl-C ends the wait.
+        """
         thread = self._thread
         if thread is not None and thread.ident is not None and thread.is_alive():
             interrupt = ctypes.py_object(KeyboardInterrupt)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), interrupt)
-            thread.join(TIDY_UP.total_seconds())
+            thread.join()
+
+
+class TaskCall(Future[Answer | Refusal]):
+    """A task on the loop of a `LoopThread`, seen from other threads; it gives what a `WorkerCall` gives."""
+
+    loop: asyncio.AbstractEventLoop
+    task: asyncio.Task[Any]
+
+    def begin(self, awaitable: Awaitable[Any], context: contextvars.Context) -> None:
+        """Begin the task, on its loop, unless it was cancelled before."""
+        coroutine = as_coroutine(awaitable)
+        if not self.set_running_or_notify_cancel():
+            coroutine.close()
+            return
+        self.task = self.loop.create_task(coroutine, context=context)
+        self.task.add_done_callback(self._pass_on)
+
+    def _pass_on(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled():
+            self.set_exception(asyncio.CancelledError())
+        elif (error := task.exception()) is None:
+            self.set_result(Answer(task.result()))
+        elif isinstance(error, Exception):
+            self.set_result(Refusal(error))
+        else:
+            self.set_exception(error)
+
+    def stop(self) -> None:
+        """Ask the task to end; it tidies up before its future is done."""
+        if not self.cancel() and not self.done():
+            # It is under way, so its loop knows the task by the time it comes to this.
+            self.loop.call_soon_threadsafe(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        self.task.cancel()
+
+    def interrupt(self) -> None:
+        """Ask the task to end, and wait until it has; an interrupt of this thread ends the wait."""
+        ended = threading.Event()
+        self.add_done_callback(lambda _: ended.set())
+        self.stop()
+        ended.wait()
 
 
 @attrs.define(eq=False)
@@ -94,16 +188,25 @@ class LoopThread:
     _nested: LoopThread | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
-    def submit(self, awaitable: Awaitable[Any], future: Future[Any]) -> None:
-        """Begin the awaitable as a task, in a copy of the caller's context; `future` tells what came of it.
+    def __attrs_post_init__(self) -> None:
+        forget_at_fork(self)
+
+    def forget(self) -> None:
+        """In the child of a fork there is no such thread."""
+        left_behind.append(self._loop)
+        self._loop, self._thread, self._nested, self._lock = None, None, None, threading.Lock()
+
+    def submit(self, awaitable: Awaitable[Any], call: TaskCall) -> None:
+        """Begin the awaitable as a task, in a copy of the caller's context; `call` tells what came of it.
 
         From the loop's own thread it goes to another loop: this one is busy until the call that asks has ended.
         """
         if threading.current_thread() is self._thread:
             self._nested = self._nested or LoopThread()
-            self._nested.submit(awaitable, future)
+            self._nested.submit(awaitable, call)
             return
-        self._running_loop().call_soon_threadsafe(_begin, awaitable, contextvars.copy_context(), future)
+        call.loop = self._running_loop()
+        call.loop.call_soon_threadsafe(call.begin, awaitable, contextvars.copy_context())
 
     def wait(self, awaitable: Awaitable[Any]) -> Any:
         """The awaitable's result; an interrupt of this thread cancels it first.
@@ -111,31 +214,22 @@ class LoopThread:
         Raises:
             asyncio.CancelledError: the awaitable was cancelled from inside.
         """
-        future = Future[Any]()
+        call = TaskCall()
         try:
-            self.submit(awaitable, future)
-            return future.result()
+            self.submit(awaitable, call)
+            reply = call.result()
         except CancelledError:
             raise asyncio.CancelledError from None
         except BaseException:
-            self.cancel(future, wait=True)
+            call.interrupt()
             raise
-
-    def cancel(self, future: Future[Any], *, wait: bool = False) -> None:
-        """Ask the task behind the future of a `submit` to end, and with `wait` let it tidy up."""
-        if threading.current_thread() is self._thread and self._nested is not None:
-            self._nested.cancel(future, wait=wait)
-            return
-        ended = threading.Event()
-        future.add_done_callback(lambda _: ended.set())
-        # By way of the loop, so that a task which is only about to begin is cancelled too.
-        self._running_loop().call_soon_threadsafe(_cancel, future)
-        if wait:
-            ended.wait(TIDY_UP.total_seconds())
+        if isinstance(reply, Refusal):
+            raise reply.error
+        return reply.value
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
+            if self._loop is None or self._loop.is_closed():
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=_serve, args=(self._loop,), name="sagafsm-loop", daemon=True)
                 self._thread.start()
@@ -148,34 +242,9 @@ class LoopThread:
             nested, self._nested = self._nested, None
         if nested is not None:
             nested.close()
-        if loop is not None and thread is not None:
+        if loop is not None and thread is not None and not loop.is_closed():
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-
-
-def _begin(awaitable: Awaitable[Any], context: contextvars.Context, future: Future[Any]) -> None:
-    task = asyncio.get_running_loop().create_task(as_coroutine(awaitable), context=context)
-    future.task = task  # type: ignore[attr-defined]  # the way back, for `_cancel`
-    task.add_done_callback(lambda _: _pass_on(task, future))
-
-
-def _cancel(future: Future[Any]) -> None:
-    task: asyncio.Task[Any] | None = getattr(future, "task", None)
-    if task is None:
-        # Interrupted before it was submitted.
-        future.cancel()
-    else:
-        task.cancel()
-
-
-def _pass_on(task: asyncio.Task[Any], future: Future[Any]) -> None:
-    if task.cancelled():
-        future.cancel()
-        future.set_running_or_notify_cancel()
-    elif (error := task.exception()) is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(task.result())
 
 
 def as_coroutine(awaitable: Awaitable[Any]) -> Coroutine[Any, Any, Any]:

@@ -139,5 +139,5 @@ def test_an_interrupt_leaves_before_or_after(memory_store, line):
         assert (after, due) == (before, ["o-1"])
         memory_store.append("o-1", end, expected_version=1, token=token)
         after = memory_store.load("o-1")
-    assert (after.summary.state, after.summary.owner, after.summary.version) == ("completed", None, 2)
+    assert (after.summary.state, after.summary.owner, after.summary.length) == ("completed", None, 2)
     assert memory_store.find(due=after.summary.updated_at) == ()

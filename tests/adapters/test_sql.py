@@ -148,7 +148,7 @@ class Careless(SqlStore):
 
     def append(self, instance_id, events, *, expected_version, token):
         summary = self.load(instance_id).summary
-        if summary.version == expected_version:
+        if summary.length == expected_version:
             self.gate.wait()
             with self._connections.writing() as cursor:
                 version = self._row(cursor, instance_id)["version"]

@@ -149,7 +149,7 @@ def test_an_interrupt_anywhere_leaves_all_or_nothing(sql_store, tmp_path):
         assert not sql_store._connections.held().raw.in_transaction
         with closing(open_at(tmp_path, "timeout=0&synchronous=OFF")) as other:
             other.create(f"beside-{line}", history(f"beside-{line}"))
-        if stored.summary.version == 1:
+        if stored.summary.length == 1:
             assert (history(instance_id), ALICE) == (stored.instance.history, stored.summary.owner)
             append()
         assert (*history(instance_id), *end) == sql_store.history(instance_id)
@@ -233,7 +233,7 @@ while appended < 10:
         token = store.claim("o-1", owner=me, lease=timedelta(seconds=30))
     except StoreConflict:
         continue
-    version = store.load("o-1").summary.version
+    version = store.load("o-1").summary.length
     store.append("o-1", numbered((succeeded(),), after=version), expected_version=version, token=token)
     store.release("o-1", token=token)
     appended += 1
@@ -248,4 +248,4 @@ store.close()
     ]
     assert [(b"", 0)] * 3 == [(child.communicate()[1], child.returncode) for child in children]
     with closing(open_at(tmp_path)) as store:
-        assert 32 == store.load("o-1").summary.version
+        assert 32 == store.load("o-1").summary.length

@@ -76,7 +76,7 @@ def test_ctrl_c_reaches_the_action_and_the_instance_resumes(kind: str, tmp_path:
         assert "completed" == orchestrator.resolve("o-1", result="seen", reason="looked").state
 
 
-@pytest.mark.parametrize("kind", CHILD_WAYS)
+@pytest.mark.parametrize("kind", ["sync", "sync, async action, timeout", "async, async action", "async, timeout"])
 def test_sigterm_drains(kind: str, tmp_path: Path) -> None:
     """Law 18: SIGTERM drains: the running action's outcome is written without the next start."""
     with child_of(tmp_path, kind, seconds=0.4) as child:
@@ -92,12 +92,27 @@ def test_sigterm_drains(kind: str, tmp_path: Path) -> None:
         assert "completed" == orchestrator.get("o-1").state
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+class Strange(BaseException):
+    """What is no `Exception`, and nothing that a loop or an interpreter knows."""
+
+
+@pytest.mark.parametrize("error", [Strange, asyncio.CancelledError])
 @pytest.mark.parametrize("call", ["b", "undo a", "probe b"])
 def test_what_is_no_exception_propagates(error: type[BaseException], call: str, way: str, store: Store) -> None:
     """Law 10: any `BaseException` propagates with a note; the history stays as it is; the instance resumes."""
-    if is_async(way) and error in (KeyboardInterrupt, SystemExit):
-        pytest.skip("a loop gives these a meaning of its own")
+    check_propagation(error, call, way, store)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("call", ["b", "undo a", "probe b"])
+def test_what_ends_the_process_propagates(error: type[BaseException], call: str, memory: Store) -> None:
+    """Law 10: Ctrl-C and `SystemExit` raised in a function are no outcome of it."""
+    for way in ("sync", "async with sync actions"):
+        check_propagation(error, call, way, memory)
+
+
+def check_propagation(error: type[BaseException], call: str, way: str, store: Store) -> None:
+    id = f"o-{way}"
 
     def interrupt() -> None:
         raise error
@@ -111,16 +126,16 @@ def test_what_is_no_exception_propagates(error: type[BaseException], call: str, 
     saga = saga_of(service, is_async=is_async(way), a={}, b={"probe": call == "probe b"})
     bench = Bench(store, saga, way)
     with pytest.raises(error) as caught:
-        bench.run()
+        bench.run(id=id)
     state = "compensating:a" if call == "undo a" else "running:b"
-    assert [f"instance 'o-1' rests in {state!r}; resume('o-1') or recover() goes on"] == caught.value.__notes__
-    instance = bench.get()
+    assert [f"instance {id!r} rests in {state!r}; resume({id!r}) or recover() goes on"] == caught.value.__notes__
+    instance = bench.get(id)
     assert (state, None) == (instance.state, instance.owner)
     assert instance.cause is None or call == "undo a"
     last = {"b": "StepStarted b 1", "undo a": "CompensationStarted a 1", "probe b": "StepInDoubt b 1 outcome_unknown"}
     assert last[call] == lines(instance.history)[-1]
     expected = {"b": "running:b", "undo a": "failed", "probe b": "completed"}
-    assert expected[call] == bench.ask("resume", "o-1").state
+    assert expected[call] == bench.ask("resume", id).state
 
 
 # A clean stop ---------------------------------------------------------------------------------------------------------

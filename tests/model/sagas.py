@@ -134,7 +134,7 @@ def _pairs() -> Iterator[tuple[Kind, Kind]]:
 
 def two_steps() -> list[ModelSaga]:
     """Every kind before and behind every other that the definition allows there, budgets in turn."""
-    return [ModelSaga(_budgeted(kinds, n, n // 4), deaths=2) for n, kinds in enumerate(_pairs())]
+    return [ModelSaga(_budgeted(kinds, n, n // 4), deaths=1 + (n % 3 == 0)) for n, kinds in enumerate(_pairs())]
 
 
 def two_steps_long() -> list[ModelSaga]:
@@ -168,7 +168,7 @@ def three_steps() -> list[ModelSaga]:
         ModelSaga(
             _budgeted(kinds, 8 >> n % 4, 8 >> n // 4 % 4),
             deaths=1 + (n % 7 == 0),
-            thorough=n % 9 == 0,
+            thorough=n % 13 == 0,
             silence=n // 16 % 2 == 0,
         )
         for n, kinds in enumerate(_triples())

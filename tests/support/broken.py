@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from sagafsm import StoreError
 from sagafsm import events as e
 from sagafsm.store import Owner, Store, changes
 from sagafsm.values import replace
@@ -34,7 +36,7 @@ class Uncompared(Wrapped):
     def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if name != "append":
             return method(*args, **kwargs)
-        version = self.inner.load(args[0]).summary.version
+        version = self.inner.load(args[0]).summary.length
         events = [replace(event, number=number) for number, event in enumerate(args[1], start=version + 1)]
         return method(args[0], events, **{**kwargs, "expected_version": version})
 
@@ -69,7 +71,8 @@ class Lagging(Wrapped):
 
     def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         owed, self.owed = self.owed, lambda: None
-        owed()
+        with contextlib.suppress(StoreError):
+            owed()
         if name != "append" or changes(args[1]).releases:
             return method(*args, **kwargs)
         self.owed = lambda: method(*args, **kwargs)

@@ -68,7 +68,7 @@ class Service:
 
 
 def saga(folder: Path) -> Saga:
-    """a and b take effect; c fails, so that both are undone."""
+    """A and b take effect; c fails, so that both are undone."""
     service = Service(folder)
     order = Saga("order")
     for name in "abc":

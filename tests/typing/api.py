@@ -244,6 +244,5 @@ def stores_and_errors() -> None:
         order.run(None)
     except IllegalTransition as error:
         assert_type(error.allowed, tuple[str, ...])
-        assert_type(error.noted("see the log"), IllegalTransition)
     except StoreError as error:
         assert_type(error.outcome, object)

@@ -49,5 +49,5 @@ def _is_blocked(blocked: bool | BlockReason) -> list[Any]:
 
 
 def _is_due(now: str) -> list[Any]:
-    awake = or_(_THIS.wake_at.is_(None), _THIS.wake_at <= now)
-    return [_THIS.unfinished == 1, or_(_THIS.mail > 0, and_(_THIS.blocked.is_(None), awake))]
+    awake = or_(_THIS.wake_at <= now, and_(_THIS.wake_at.is_(None), _THIS.blocked.is_(None)))
+    return [_THIS.unfinished == 1, or_(_THIS.mail > 0, awake)]

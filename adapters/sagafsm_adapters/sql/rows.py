@@ -9,7 +9,7 @@ from typing import Any
 
 from sagafsm.codec import checksum, decode_event, encode_event
 from sagafsm.errors import SagaError, StoreError
-from sagafsm.events import Event, InstanceCreated, Request
+from sagafsm.events import UNSTAMPED, Event, InstanceCreated, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
 from sagafsm.store import Owner, Summary, changes
 from sagafsm_adapters.sql.tables import INSTANCES, as_moment, as_moment_or_none, as_text, as_text_or_none
@@ -122,9 +122,9 @@ def summary_of(row: Row, shown: str) -> Summary:
         return Summary(
             id=row["id"],
             saga=row["saga"],
-            saga_version=row["saga_version"],
+            version=row["saga_version"],
             state=row["state"],
-            version=row["version"],
+            length=row["version"],
             created_at=as_moment(row["created_at"]),
             updated_at=as_moment(row["updated_at"]),
             blocked=row["blocked"],
@@ -136,6 +136,17 @@ def summary_of(row: Row, shown: str) -> Summary:
         )
     except (ValueError, TypeError) as error:
         raise damaged(row["id"], shown, f"its row has a moment that is none: {error}") from error
+
+
+def listed_summary(row: Row, shown: str) -> Summary:
+    """The summary for a list: a damaged row does not hide the others, and tells of itself when it is loaded."""
+    try:
+        return summary_of(row, shown)
+    except StoreError:
+        known = {name: row[name] for name in ("id", "saga", "state", "blocked", "token", "mail")}
+        return Summary(
+            **known, version=row["saga_version"], length=row["version"], created_at=UNSTAMPED, updated_at=UNSTAMPED
+        )
 
 
 def owner_of(row: Row) -> Owner | None:

@@ -25,6 +25,7 @@ from sagafsm_adapters.sql.rows import (
     event_rows,
     folded,
     history_row,
+    listed_summary,
     named,
     owner_of,
     read_events,
@@ -273,7 +274,7 @@ class SqlStore:
         ).compile(dialect=self._connections.database.dialect)
         with self._connections.reading() as cursor:
             rows = cursor.execute(str(page), page.params).fetchall()
-        return tuple(summary_of(named(row), self.url) for row in rows)
+        return tuple(listed_summary(named(row), self.url) for row in rows)
 
 
 def _check_claim(row: Row, token: int) -> None:

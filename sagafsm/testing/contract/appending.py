@@ -32,7 +32,7 @@ class AppendingContract(Contract):
         more = numbered((succeeded("reserve"), started("charge")), after=2)
         assert store.append(ID, more, expected_version=2, token=token) == 4
         assert (*history(ID, started()), *more) == store.history(ID)
-        assert store.load(ID).summary.version == 4
+        assert store.load(ID).summary.length == 4
 
     def test_append_is_durable_for_another_handle(self, store: Store) -> None:
         """Once append returns, its events are there for everybody."""
@@ -211,6 +211,6 @@ class AppendingContract(Contract):
             stored.summary.blocked,
             stored.summary.wake_at,
             stored.summary.updated_at,
-            stored.summary.version,
+            stored.summary.length,
         )
         assert [stored.summary] == [row for row in store.find(limit=1_000_000) if row.id == instance_id]

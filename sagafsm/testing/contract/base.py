@@ -27,7 +27,7 @@ class Contract:
 
     def add(self, store: Store, token: int, *events: e.Event, instance_id: str = ID) -> int:
         """Append these events to what is there."""
-        version = store.load(instance_id).summary.version
+        version = store.load(instance_id).summary.length
         return store.append(instance_id, numbered(events, after=version), expected_version=version, token=token)
 
     def end(self, store: Store, *ending: e.Event, instance_id: str = ID) -> int:

@@ -37,9 +37,9 @@ class CreatingContract(Contract):
         expected = Summary(
             id=ID,
             saga="order",
-            saga_version=1,
-            state="pending",
             version=1,
+            state="pending",
+            length=1,
             created_at=START,
             updated_at=START,
             token=token,

@@ -46,7 +46,7 @@ class OwningContract(Contract):
         """Owning is not history."""
         store.create(ID, history(ID, started()))
         store.claim(ID, owner=ALICE, lease=LEASE)
-        assert (2, history(ID, started())) == (store.load(ID).summary.version, store.history(ID))
+        assert (2, history(ID, started())) == (store.load(ID).summary.length, store.history(ID))
 
     def test_tokens_only_grow(self, store: Store) -> None:
         """Every claim has a token higher than any before it, through release, replacement and end."""
@@ -129,7 +129,7 @@ class OwningContract(Contract):
         summary = store.load(ID).summary
         assert summary.lease_until is not None
         assert summary.lease_until - LEASE >= before
-        assert (ALICE, token, 1) == (summary.owner, summary.token, summary.version)
+        assert (ALICE, token, 1) == (summary.owner, summary.token, summary.length)
 
     def test_renew_refuses_a_claim_that_is_over(self, store: Store) -> None:
         """Who lost the instance, or gave it up, is told so."""

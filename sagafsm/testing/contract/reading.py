@@ -90,7 +90,7 @@ class ReadingContract(Contract):
         self.begin(store, succeeded("reserve"))
         stored = store.load(ID)
         assert replace(fold(None, store.history(ID)), owner="alice") == stored.instance
-        assert (stored.summary.version, stored.summary.state, stored.summary.owner) == (3, "running:reserve", ALICE)
+        assert (stored.summary.length, stored.summary.state, stored.summary.owner) == (3, "running:reserve", ALICE)
 
     def test_load_is_as_of_one_moment(self, store: Store) -> None:
         """While others append, row and history of every load fit together."""
@@ -103,7 +103,7 @@ class ReadingContract(Contract):
 
         def read() -> list[tuple[int, int]]:
             loaded = [store.load(ID) for _ in range(30)]
-            return [(stored.summary.version, len(stored.instance.history)) for stored in loaded]
+            return [(stored.summary.length, len(stored.instance.history)) for stored in loaded]
 
         answers = race([append, read, read])
         assert answers[0] is None

@@ -1,0 +1,57 @@
+"""Kills by the dozen: the demo's processes are killed at random moments, and the books balance after every run."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sagafsm.demo.orders import shipped_orders
+from sagafsm.demo.run import run_demo
+
+PARTS = 4
+KILLS = 40
+KILLS_LONG = 200
+# A quarter of the shipped orders takes some 5 to 10 such lives, of which Python's own start is the longer part.
+PACE = timedelta(milliseconds=5)
+FIRST_LIFE = timedelta(milliseconds=250)
+
+
+def kills_of_a_run(folder: Path, orders: Path, seed: int) -> int:
+    """Run the orders through their kills, in a new folder; how many there were. The books must balance."""
+    out = io.StringIO()
+    status = run_demo(
+        orders,
+        f"sqlite:///{folder}/saga.db",
+        crash=True,
+        fresh=False,
+        seed=seed,
+        pace=PACE,
+        first_life=FIRST_LIFE,
+        console=Console(file=out, width=120),
+    )
+    printed = out.getvalue().splitlines()
+    assert (0, "balanced") == (status, printed[-1]), out.getvalue()
+    kills = [line for line in printed if line.startswith("kill ")]
+    assert f"through after {len(kills)} kills" in printed
+    return len(kills)
+
+
+# Each part is a test of its own, so that the workers of pytest share them; its seeds are its own, too.
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
+def test_the_books_balance_after_every_run_of_kills(part: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Issue: 40 real SIGKILLs over the demo, with --long 200, each at a random moment; every run balanced."""
+    orders = tmp_path / "orders.jsonl"
+    shipped = shipped_orders().read_text(encoding="utf-8").splitlines()
+    orders.write_text("\n".join(shipped[part - 1 :: PARTS]), encoding="utf-8")  # the parts together have them all
+    wanted = (KILLS_LONG if request.config.getoption("--long") else KILLS) // PARTS
+    kills: list[int] = []
+    for seed in itertools.count(part, PARTS):
+        kills.append(kills_of_a_run(tmp_path / f"seed-{seed}", orders, seed))
+        if sum(kills) >= wanted:
+            break
+    assert sum(kills) >= wanted
