@@ -109,35 +109,6 @@ def test_cancelling_the_task_cancels_the_action(memory: Store) -> None:
     assert ["cancelled"] == seen
 
 
-@pytest.mark.parametrize("timeout", [None, timedelta(seconds=20)])
-def test_cancelling_beside_a_sync_action_leaves_its_thread_alone(timeout: timedelta | None, memory: Store) -> None:
-    """Law 10: a thread cannot be cancelled: it ends by itself, quietly, and its step is in doubt."""
-    inside, go_on = threading.Event(), threading.Event()
-    saga = Saga("order")
-
-    def act() -> str:
-        inside.set()
-        go_on.wait(20)
-        return "late"
-
-    saga.add_step("a", act, timeout=timeout)
-
-    async def main() -> None:
-        async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
-            task = asyncio.create_task(orchestrator.run(saga, 1, id="o-1"))
-            await asyncio.to_thread(inside.wait, 20)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            go_on.set()
-            for thread in threading.enumerate():
-                if thread.name == "sagafsm-call":
-                    thread.join()
-            assert ["InstanceCreated", "StepStarted a 1"] == lines(memory.history("o-1"))
-
-    asyncio.run(main())
-
-
 class Held(Wrapped):
     """Holds the first call of one method, after it has done its work, until it is let go."""
 

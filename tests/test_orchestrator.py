@@ -23,7 +23,7 @@ from sagafsm import (
     SagaNotFound,
     SagaUnfinished,
 )
-from sagafsm.errors import ResourceMissing
+from sagafsm.errors import RequestError, ResourceMissing
 from sagafsm.store import Owner, Store, Summary
 from support.bench import Bench, is_async, lines
 from support.clock import FakeClock
@@ -267,7 +267,8 @@ def test_find_filters_and_pages(way: str, store: Store) -> None:
     assert "abc" == ids(older_than=timedelta(seconds=30))
     assert "cde" == ids(after="b")
     assert "cd" == ids(after="b", limit=2)
-    assert "" == ids(limit=0)
+    with pytest.raises(RequestError, match=r"^find takes limit= of 1 or more, not 0$"):
+        ids(limit=0)
     assert "b" == ids(saga="order", state="completed", blocked=False, older_than=timedelta(seconds=1), limit=1)
 
 

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
+from sagafsm import StoreError
 from sagafsm.store import Store
 from support.broken import Lagging, Mailless, Uncompared, Unfenced
-from support.exams import check_mail, check_replaced_owner, check_write_ahead
+from support.exams import check_late_append, check_mail, check_replaced_owner, check_write_ahead
 from support.ghosts import StepPlan, crashes, plans
 from test_random_sagas import sit_the_exam
 from test_two_orchestrators import TwoOrchestrators
@@ -53,6 +54,12 @@ def test_a_start_that_overtakes_a_request_is_noticed(way: str, memory: Store) ->
     """Mail not looked at: the next step starts."""
     with pytest.raises(AssertionError):
         check_mail(memory, Mailless(memory), way)
+
+
+def test_an_append_that_takes_place_twice_is_noticed(way: str, memory: Store) -> None:
+    """Compare-and-set off: what seemed to have failed, and was repeated, stands there twice."""
+    with pytest.raises((AssertionError, StoreError)):
+        check_late_append(memory, Uncompared(memory), way)
 
 
 @pytest.mark.parametrize("probe", [False, True])

@@ -20,7 +20,7 @@ from support.ghosts import CrashAt, StepPlan, World, crashes, plans, saga_of, se
 from support.stores import Crash, MortalStore, new_store
 
 WAYS = (("memory", "sync"), ("memory", "async"), ("sql", "sync"), ("sql", "async"))
-EXAMPLES = {("memory", "sync"): 250, ("memory", "async"): 50, ("sql", "sync"): 50, ("sql", "async"): 25}
+EXAMPLES = {("memory", "sync"): 150, ("memory", "async"): 40, ("sql", "sync"): 40, ("sql", "async"): 20}
 numbers = itertools.count()
 
 

@@ -10,7 +10,7 @@ from sagafsm.errors import MailWaits, StoreConflict, StoreError
 from sagafsm.outcome import Returned
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
-from support.exams import check_write_ahead
+from support.exams import check_late_append, check_write_ahead
 from support.services import Service, saga_of
 from support.stores import CountingStore, FailingStore
 
@@ -87,6 +87,11 @@ def test_a_failed_or_ambiguous_append_is_looked_up(way: str, fault: str, commit:
     assert "completed" == bench.run().state
     assert ["a 1", "b 1", "c 1"] == service.calls
     assert FORTH == lines(store.history("o-1"))
+
+
+def test_an_append_that_takes_place_late_takes_place_once(way: str, store: Store) -> None:
+    """Law 1: what the reload did not find may still come: the repeated append is refused, and ours is there."""
+    check_late_append(store, store, way)
 
 
 @pytest.mark.parametrize("fault", ["before", "after"])

@@ -118,7 +118,7 @@ def test_once_a_cause_is_recorded_no_action_is_called(way: str, memory: Store) -
     assert [
         "CancelRequested no",
         "CauseRecorded cancel no",
-        "StepInDoubt b 1 outcome_unknown again",
+        "StepInDoubt b 1 outcome_unknown",
         "InstanceBlocked b in_doubt",
     ] == lines(memory.history("o-1"))[4:]
     assert ("resolve(result)", "resolve(not_done)", "compensate", "skip", "abandon") == instance.blocked[0].decisions

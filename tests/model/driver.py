@@ -29,7 +29,7 @@ KINDS: dict[type[Command], Called] = {RunAction: "action", RunCompensation: "com
 class Settled(NamedTuple):
     """What a commit led to: the durable instance, the call that is made next, and whether the mail was absorbed.
 
-    `gone`: the steps whose effect must be gone from the world, as the compensation of an earlier one is started.
+    `refused`: the decision was, and only what led to that was recorded. `gone`: the steps whose effect must be gone from the world, as the compensation of an earlier one is started.
     """
 
     instance: SagaInstance
@@ -37,6 +37,7 @@ class Settled(NamedTuple):
     step: int
     absorbed: bool
     gone: tuple[int, ...]
+    refused: bool = False
 
 
 class Driver:
@@ -45,7 +46,7 @@ class Driver:
     def __init__(self, saga: ModelSaga, *, fine: bool) -> None:
         self.definition, self.laws, self.fine = saga.definition, Laws(saga), fine
         self.names = self.laws.names
-        self._made: dict[tuple[Any, ...], Settled | None] = {}
+        self._made: dict[tuple[Any, ...], Settled] = {}
         self._instances: dict[tuple[Any, ...], SagaInstance] = {}
         batch, _ = created(self.definition, "i", "{}", now=NOW, begin=False)
         self.commands: dict[tuple[str, int], Run] = {}
@@ -73,23 +74,18 @@ class Driver:
         start: bool = True,
         look: bool = False,
         now: datetime = NOW,
-    ) -> Settled | None:
-        """One commit, or None when it refuses the decision. `look`: the driver reads its mail first.
+    ) -> Settled:
+        """One commit. `look`: the driver reads its mail first.
 
         Without `look` it reads the mail when its append is refused because mail waits.
         """
         waits = state.mail == "waiting"
         asked = (id(state.instance), state.called, state.step, waits, id(outcome), decision, follow, start, look, now)
-        if asked in self._made:
-            return self._made[asked]
-        verdict = None if decision is None else self._verdict(state.instance, decision)
-        try:
+        made = self._made.get(asked)
+        if made is None:
+            verdict = None if decision is None else self._verdict(state.instance, decision)
             made = self._settle(state, outcome, verdict, follow=follow, start=start, look=look, now=now)
-        except IllegalTransition:
-            if verdict is None:
-                raise
-            made = None
-        self._made[asked] = made
+            self._made[asked] = made
         return made
 
     def abandon(self, state: State) -> Settled:
@@ -128,13 +124,11 @@ class Driver:
         while True:
             batch = Batch(self.definition, before, now)
             batch.absorb(mail)
-            if verdict is not None:
-                batch.proceed()
-                batch.record(verdict.events(batch.instance))
+            refused = self._open(batch, verdict)
             if outcome is not None:
                 command = self.commands[state.called, state.step]
                 batch.record((observe(self.definition, batch.instance, command, outcome, AT[now]),))
-            todo, ready = self._proceed(batch, start, now) if follow else (None, False)
+            todo, ready = self._proceed(batch, start, now) if follow and not refused else (None, False)
             if batch.events and waits and not mail:
                 mail = (CANCEL,)
                 continue
@@ -145,7 +139,19 @@ class Driver:
         elif todo is not None and not isinstance(todo, Run) and not before.is_at_rest and not before.blocked:
             broken(PROGRESS, f"{before} waits for nothing: {todo}")
         answering = self.names[state.step] if not follow and state.called == "action" else None
-        return self._settled(batch, todo if ready else None, answering)
+        return self._settled(batch, todo if ready else None, answering)._replace(refused=refused)
+
+    @staticmethod
+    def _open(batch: Batch, verdict: Verdict | None) -> bool:
+        """`Drive._open`: whether the decision is refused."""
+        if verdict is None:
+            return False
+        batch.proceed()
+        try:
+            batch.record(verdict.events(batch.instance))
+        except IllegalTransition:
+            return True
+        return False
 
     @staticmethod
     def _proceed(batch: Batch, start: bool, now: datetime) -> tuple[Command, bool]:

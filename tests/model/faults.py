@@ -199,7 +199,7 @@ def a_decision_is_not_checked(patch: Patch) -> None:
     original = decision.Verdict._block
 
     def block(self: decision.Verdict, instance: SagaInstance) -> Any:
-        return attrs.evolve(original(self, instance), decisions=table.ALL_DECISIONS)
+        return original(self, instance)._replace(decisions=table.ALL_DECISIONS)
 
     patch.setattr(decision.Verdict, "_block", block)
 

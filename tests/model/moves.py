@@ -47,10 +47,9 @@ class Environment:
             settled = self.driver.create(begin=begin)
             yield Move("run" if begin else "start", True, self._to(State(settled.instance, world), world, settled))
 
-    def _to(self, state: State, world: World, settled: Settled | None) -> State:
+    def _to(self, state: State, world: World, settled: Settled) -> State:
         """The state that a commit leads to in this world."""
-        assert settled is not None
-        instance, called, step, absorbed, gone = settled
+        instance, called, step, absorbed, gone, _ = settled
         for position in gone:
             if world[position]:
                 broken(ORDER, f"an earlier step is undone while the effect of {self.names[position]} is still there")
@@ -105,9 +104,10 @@ class Environment:
             if decision == "abandon":
                 continue
             settled = self.driver.settle(state, decision=decision, look=True, now=LATER)
-            if settled is None:
+            if settled.refused:
                 if state.mail == "waiting":
-                    # The cancel has ended the block.
+                    # The cancel has ended the block, durably.
+                    yield Move(f"{decision}, refused", False, self._to(state, state.world, settled))
                     continue
                 broken(DECISIONS, f"{decision} is offered and refused in {state.instance}")
             again = settled.instance.blocked
