@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from sagafsm.errors import SagaError, StoreError
+from sagafsm.orchestrator import Orchestrator
 from sagafsm.testing.histories import cancel, completed, history, started
 from sagafsm_adapters.sql import rows as reading
 from support.sqlite_files import behind, body_of, flipped, open_at, rows, url_of, with_flipped_bit
@@ -175,13 +176,19 @@ def test_a_damaged_mailbox_is_named(sql_store, tmp_path, statement, problem):
     assert is_damaged(tmp_path, problem) == str(caught.value)
 
 
-def test_a_row_without_a_moment_is_named_by_find(sql_store, tmp_path):
-    """A summary that cannot be read names its instance."""
-    sql_store.create("o-1", history("o-1"))
-    rows(tmp_path, "UPDATE sagafsm_instances SET updated_at = 'yesterday'")
+def test_a_row_without_a_moment_hides_no_other(sql_store, tmp_path):
+    """A damaged row is listed, tells of its damage when it is loaded, and stops nobody else's recovery (law 11)."""
+    for name in ("o-1", "o-2", "o-3"):
+        sql_store.create(name, history(name))
+    rows(tmp_path, "UPDATE sagafsm_instances SET updated_at = 'yesterday' WHERE id = 'o-2'")
+    assert ["o-1", "o-2", "o-3"] == [summary.id for summary in sql_store.find()]
     with pytest.raises(StoreError) as caught:
-        sql_store.find()
+        sql_store.load("o-2")
     assert (
-        f"instance 'o-1' in store {url_of(tmp_path)!r} is damaged: its row has a moment that is none: "
+        f"instance 'o-2' in store {url_of(tmp_path)!r} is damaged: its row has a moment that is none: "
         f"Invalid isoformat string: 'yesterday' (restore a backup; nothing was changed)"
     ) == str(caught.value)
+    with Orchestrator(sql_store) as orchestrator:
+        report = orchestrator.recover()
+    assert str(caught.value) == str(report.errors["o-2"])
+    assert {"o-1", "o-2", "o-3"} == report.errors.keys()
