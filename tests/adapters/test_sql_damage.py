@@ -184,11 +184,12 @@ def test_a_row_without_a_moment_hides_no_other(sql_store, tmp_path):
     assert ["o-1", "o-2", "o-3"] == [summary.id for summary in sql_store.find()]
     with pytest.raises(StoreError) as caught:
         sql_store.load("o-2")
-    assert (
-        f"instance 'o-2' in store {url_of(tmp_path)!r} is damaged: its row has a moment that is none: "
-        f"Invalid isoformat string: 'yesterday' (restore a backup; nothing was changed)"
-    ) == str(caught.value)
+    said = str(caught.value)
+    assert said.startswith(
+        f"instance 'o-2' in store {url_of(tmp_path)!r} is damaged: its row says updated_at 'yesterday', its history '"
+    )
+    assert said.endswith("' (restore a backup; nothing was changed)")
     with Orchestrator(sql_store) as orchestrator:
         report = orchestrator.recover()
-    assert str(caught.value) == str(report.errors["o-2"])
+    assert said == str(report.errors["o-2"])
     assert {"o-1", "o-2", "o-3"} == report.errors.keys()
