@@ -23,7 +23,7 @@ def _event_classes() -> dict[str, type[e.Event]]:
 
 
 _EVENTS = _event_classes()
-_PLAIN = (str, int, bool, type(None))
+_PLAIN = (str, int, float, bool, type(None))
 # A column of its own, checked against the body's place in the history.
 _LEFT_OUT = "number"
 
@@ -35,14 +35,16 @@ def _plain(value: Any) -> Any:
         return value.isoformat(timespec="microseconds")
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return {field.name: _plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    # What is as it is by default says nothing: old histories have no place for what was added later.
+    fields = attrs.fields(type(value))
+    return {f.name: _plain(held) for f in fields if (held := getattr(value, f.name)) != f.default}
 
 
 def _fields(kind: type[e.Event]) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, f.default) for f in attrs.fields(kind) if f.name != _LEFT_OUT and f.name not in _PAYLOADS)
 
 
-_PAYLOADS = ("input_json", "result_json")
+_PAYLOADS = ("input_json", "result_json", "payload_json")
 _FIELDS = {kind: _fields(kind) for kind in _EVENTS.values()}
 _PAYLOAD = {kind: next((f.name for f in attrs.fields(kind) if f.name in _PAYLOADS), None) for kind in _EVENTS.values()}
 
@@ -71,6 +73,10 @@ def _moment(raw: Any) -> Any:
     return None if raw is None else datetime.fromisoformat(raw)
 
 
+def _outline(raw: Any) -> tuple[e.StepOutline, ...]:
+    return tuple(e.StepOutline(**{**step, "steps": _outline(step.get("steps", ()))}) for step in raw)
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "at": _moment,
     "wake_at": _moment,
@@ -78,6 +84,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "deadline": _moment,
     "error": _error,
     "decisions": tuple,
+    "steps": _outline,
+    "blocks": lambda raw: tuple(e.RecordedBlock(**{**block, "decisions": tuple(block["decisions"])}) for block in raw),
+    "residue": lambda raw: tuple(e.RecordedResidue(**left) for left in raw),
+    "renamed": lambda raw: tuple(tuple(pair) for pair in raw),
 }
 
 
@@ -94,8 +104,6 @@ def decode_event(text: str, *, number: int) -> e.Event:
         if payload is not None and (name := payload.removesuffix("_json")) in body:
             body[payload] = dumps(body.pop(name))
         values = {name: _READERS[name](value) if name in _READERS else value for name, value in body.items()}
-        if kind is e.InstanceCreated:
-            values["steps"] = tuple(e.StepOutline(**step) for step in values["steps"])
         return kind(number=number, **values)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SagaError(f"event {number} cannot be read: {error!r} (written by a newer sagafsm?)") from error

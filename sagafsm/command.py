@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from sagafsm.events import Event
+from sagafsm.events import Direction, Event, Request
 
 
 @attrs.frozen(kw_only=True)
@@ -23,7 +23,12 @@ class Rest(Command):
 
 @attrs.frozen(kw_only=True)
 class Park(Command):
-    """The instance waits for a decision: there is nothing to do until then."""
+    """The instance waits for a decision or a signal: there is nothing to do until then."""
+
+
+@attrs.frozen(kw_only=True)
+class Wait(Command):
+    """Calls are under way, and nothing more may start before one of them has ended."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,13 +37,24 @@ class Record(Command):
 
 
 @attrs.frozen(kw_only=True)
+class Await(Command):
+    """The instance waits for a signal; once `not_before` has come, `events` are facts."""
+
+    not_before: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Run(Command):
-    """Call one of a step's functions, not before a moment, with this attempt's number and key."""
+    """Call one of a step's functions, not before a moment, with this attempt's number and key.
+
+    `parks`: until that moment the instance is parked, and nobody sleeps for it.
+    """
 
     step: str
     attempt: int
     key: str
     not_before: datetime | None = None
+    parks: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -54,3 +70,19 @@ class RunCompensation(Run):
 @attrs.frozen(kw_only=True)
 class RunProbe(Run):
     """Ask the step's probe. Nothing is written ahead: asking has no effect, so it may be asked again."""
+
+
+@attrs.frozen(kw_only=True)
+class Prepare(Run):
+    """Ask the step's `when`, and compute its input. Both are pure, so that they may be asked again."""
+
+
+@attrs.frozen(kw_only=True)
+class RunChild(Run):
+    """Drive a nested saga until it rests or parks; `direction` "compensation" sends a completed one back.
+
+    `requests` are posted to it first: each counts once, however often it is posted.
+    """
+
+    direction: Direction = "action"
+    requests: tuple[Request, ...] = ()

@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 
-from sagafsm.decide import key_of, passed_pivot
+from sagafsm.decide import key_of
 from sagafsm.definition import Definition
 from sagafsm.function import Function, Parameter
 from sagafsm.instance import SagaInstance
+from sagafsm.moves import passed_pivot
 from sagafsm.payload import decode
 
 
@@ -41,7 +42,7 @@ def context_of(
     """The context of a call; `live`: the driver still holds the result that could not be stored."""
     record = instance.steps[step]
     match function.role:
-        case "action":
+        case "action" | "when" | "input":
             in_doubt = record.doubt_before
         case "probe":
             in_doubt = True
@@ -110,5 +111,5 @@ class Values:
         text = self.instance.steps[step].result_json
         if text is None:
             return None
-        kind = self.definition.by_name[step].action.returns if parameter.type is Any else parameter.type
+        kind = self.definition.by_name[step].returns if parameter.type is Any else parameter.type
         return decode(text, kind, subject=f"result of step {step!r} of instance {self.instance.id!r}")

@@ -1,20 +1,30 @@
-"""The first commit of an instance: it exists, and, when it is driven at once, its first action is written ahead."""
+"""The first commit of an instance: it exists, and, when it is driven at once, its first calls are written ahead."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from sagafsm import events as e
-from sagafsm.batch import Batch
-from sagafsm.command import Run
+from sagafsm.batch import Batch, Todo
 from sagafsm.definition import Definition
 from sagafsm.instance import fold
 
 
 def created(
-    definition: Definition, instance_id: str, input_json: str, *, now: datetime, begin: bool
-) -> tuple[Batch, Run | None]:
-    """The batch that creates an instance and, with `begin`, the command that it writes ahead."""
+    definition: Definition,
+    instance_id: str,
+    input_json: str,
+    *,
+    now: datetime,
+    begin: bool,
+    deadline: datetime | None = None,
+) -> tuple[Batch, Todo | None]:
+    """The batch that creates an instance and, with `begin`, what it leads to.
+
+    `deadline` is the parent's; the saga's own may be earlier.
+    """
+    ends = [] if definition.deadline is None else [now + definition.deadline]
+    ends += [] if deadline is None else [deadline]
     creation = e.InstanceCreated(
         number=1,
         at=now,
@@ -25,12 +35,7 @@ def created(
         fingerprint=definition.fingerprint,
         input_json=input_json,
         steps=definition.outline,
-        deadline=None if definition.deadline is None else now + definition.deadline,
+        deadline=min(ends, default=None),
     )
-    instance = fold(None, (creation,))
-    batch = Batch(definition, instance, now, events=[creation], instances=[instance])
-    command = batch.proceed() if begin else None
-    if isinstance(command, Run):
-        batch.record(command.events)
-        return batch, command
-    return batch, None
+    batch = Batch(definition, fold(None, (creation,)), now, events=[creation], before=None)
+    return batch, batch.proceed() if begin else None

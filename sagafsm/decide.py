@@ -1,26 +1,33 @@
-"""What comes next: `decide(definition, instance)` is total and pure. No clock, no randomness, no I/O.
+"""What comes next: `decide(definition, instance, under_way)` is total and pure. No clock, no randomness, no I/O.
 
-It is asked only when no call is under way. A step that is `running` in the history was therefore left by a process
-that died, or by a driver that was interrupted: both look the same, and both are a doubt.
+`under_way` names the steps whose calls the driver has not yet heard the end of. A step that is `running` in the history
+and not among them was left by a process that died, or by a driver that was interrupted: both look the same, and both
+are a doubt. What a call that is under way will still tell is waited for, whatever is recorded of it already.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import assert_never
 
 import attrs
 
+from sagafsm import children
 from sagafsm import events as e
-from sagafsm.command import Command, Park, Record, Rest, RunAction, RunCompensation, RunProbe
-from sagafsm.definition import Definition, StepDefinition
+from sagafsm.blocking import Question, blocked, passed_on
+from sagafsm.command import Await, Command, Park, Prepare, Record, Rest, Run, RunAction, RunCompensation, RunProbe, Wait
+from sagafsm.definition import Definition, StepDefinition, UnitDefinition
 from sagafsm.instance import AT_REST, SagaInstance
-from sagafsm.machine import Trigger
+from sagafsm.moves import due, goes_back_undecided, next_undo, passed_pivot
 from sagafsm.record import StepRecord
 from sagafsm.values import replace
 
 # The fifth process death in a row blocks: something in the step kills the process, and a sixth would too.
 CRASH_LOOP = 5
+NOBODY: frozenset[str] = frozenset()
+_AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 def key_of(instance: SagaInstance, step: str, direction: e.Direction) -> str:
@@ -32,96 +39,46 @@ def key_of(instance: SagaInstance, step: str, direction: e.Direction) -> str:
     return f"{step[:40]}-{direction}-{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}"
 
 
-# Where the instance may go --------------------------------------------------------------------------------------------
-
-
-def passed_pivot(instance: SagaInstance) -> bool:
-    """Whether the pivot has succeeded, so that there is no way back."""
-    return any(step.pivot and instance.steps[step.name].status in ("done", "unstorable") for step in instance.outline)
-
-
-def from_pivot_on(definition: Definition, step: str) -> bool:
-    """Whether the step is the pivot or stands behind it."""
-    return definition.pivot is not None and definition.positions[step] >= definition.pivot
-
-
-def goes_back_undecided(step: StepDefinition, record: StepRecord) -> bool:
-    """Whether the doubt, once a cause is recorded, is settled by undoing the step without asking anybody."""
-    asked = record.probed or step.probe is None
-    return record.conceded or ("compensate" in step.in_doubt and asked)
-
-
-def due(definition: Definition, instance: SagaInstance) -> Trigger | None:
-    """The trigger that what is known of the current step fires, if it does."""
-    if instance.phase == "pending":
-        return "cancel" if instance.cause is not None else None
-    if instance.current is None or instance.is_at_rest:
-        return None
-    step, record = definition.by_name[instance.current], instance.steps[instance.current]
-    if instance.phase == "compensating":
-        return "undo" if record.undo in ("undone", "skipped") else None
-    if instance.cause is None:
-        return "succeed" if record.status == "done" else None
-    return _due_back(step, record)
-
-
-def _due_back(step: StepDefinition, record: StepRecord) -> Trigger | None:
-    """The trigger out of a running state once a cause is recorded."""
-    if record.undo == "skipped":
-        return "fail"
-    match record.status:
-        case "pending" | "waiting" | "failed":
-            return "fail"
-        case "done" | "unstorable":
-            return "go_back" if step.effect else "fail"
-        case "in_doubt":
-            return "go_back" if goes_back_undecided(step, record) else None
-        case "running":
-            return None
-        case _:
-            assert_never(record.status)
-
-
-def moved(definition: Definition, instance: SagaInstance) -> SagaInstance:
-    """The instance with its last event leading on to the next state, when what is known now fires a trigger.
-
-    Going back, and the end, are not carried by the event that brings them about: `decide` orders them, in the same
-    commit, once everything is known that the commit records. A call that timed out may still answer, and a cancel is
-    read before the outcome that it meets.
-    """
-    trigger = due(definition, instance)
-    if trigger not in ("succeed", "undo"):
-        return instance
-    target = definition.table[trigger, instance.state]
-    if target in AT_REST:
-        return instance
-    *before, last = instance.history
-    return replace(instance, state=target, history=(*before, replace(last, state=target)))
-
-
-# What to do -----------------------------------------------------------------------------------------------------------
-
-
-def decide(definition: Definition, instance: SagaInstance) -> Command:
-    """The next command for an instance none of whose calls is under way."""
-    if instance.is_at_rest:
+def decide(definition: Definition, instance: SagaInstance, under_way: Collection[str] = NOBODY) -> Command:
+    """The next command. Whoever carries it out adds its step to `under_way` and asks again, until nothing may start."""
+    if instance.is_at_rest and (instance.cause is None or instance.state == "failed"):
         return Rest()
     if instance.cancel is not None:
-        request = _absorbed(definition, instance, instance.cancel)
+        request = take_cancel(definition, instance, under_way)
         if request is not None:
             return Record(events=(request,))
-    trigger = due(definition, instance)
+    trigger = due(definition, instance, under_way)
     if trigger is not None:
         target = definition.table[trigger, instance.state]
-        return _end(target) if target in AT_REST else _go_back(instance, target)
-    if instance.blocked:
-        return Park()
+        return _end(target) if target in AT_REST else _go_back(definition, instance, target)
     if instance.current is None:
         return _start(definition, instance)
-    step, record = definition.by_name[instance.current], instance.steps[instance.current]
+    unit = definition.units[instance.current]
     if instance.phase == "compensating":
-        return _backward(instance, record)
-    return _forward(definition, instance, step, record)
+        return _backward(unit, instance, under_way)
+    return _forward(definition, instance, unit, under_way)
+
+
+def take_cancel(definition: Definition, instance: SagaInstance, under_way: Collection[str] = NOBODY) -> e.Event | None:
+    """What a waiting cancel leads to: it is the cause at once, or comes too late; None: it waits for the pivot.
+
+    It waits while the pivot is in doubt or its call is under way, whatever is recorded of it: one without effect that
+    timed out has failed, and may still answer.
+    """
+    request = instance.cancel
+    if request is None:
+        return None
+    if passed_pivot(instance):
+        return e.CancelCameTooLate(request_id=request.request_id)
+    step = definition.by_name.get(instance.current or "")
+    if step is not None and step.pivot:
+        unsettled = instance.steps[step.name].status in ("running", "in_doubt")
+        if unsettled or step.name in under_way:
+            return None
+    return e.CauseRecorded(kind="cancel", by=request.by, reason=request.reason)
+
+
+# Moving ---------------------------------------------------------------------------------------------------------------
 
 
 def _end(state: str) -> Record:
@@ -129,64 +86,173 @@ def _end(state: str) -> Record:
     return Record(events=(ended,))
 
 
-def _go_back(instance: SagaInstance, state: str) -> Command:
-    command = _backward(instance, instance.steps[state.partition(":")[2]])
-    started = replace(command.events[0], state=state)
-    return attrs.evolve(command, events=(started,))
+def _go_back(definition: Definition, instance: SagaInstance, state: str) -> Command:
+    """Into `compensating`, with the start of the undo; a unit in which there is nothing to undo is passed over."""
+    unit = definition.units[state.partition(":")[2]]
+    record = next_undo(unit, instance)
+    if record is None:
+        return Record(events=(e.StepPassedOver(step=unit.name, state=state),))
+    return _leading_to(state, _undo(unit, instance, record))
 
 
 def _start(definition: Definition, instance: SagaInstance) -> Command:
-    first = definition.steps[0].name
-    command = _call_action(instance, instance.steps[first])
-    started = replace(command.events[0], state=definition.table["start", instance.state])
-    return attrs.evolve(command, events=(started,))
+    state = definition.table["start", instance.state]
+    unit = definition.units[state.partition(":")[2]]
+    step = unit.steps[0]
+    command = _begin(step, instance, instance.steps[step.name])
+    if isinstance(command, Prepare) or step.kind == "wait":
+        # Nothing of the step itself is recorded yet that could lead there.
+        return Record(events=(e.InstanceStarted(state=state),))
+    return _leading_to(state, command)
 
 
-def _absorbed(definition: Definition, instance: SagaInstance, request: e.CancelRequested) -> e.Event | None:
-    """What a cancel that was read leads to; None: it waits until the pivot is settled."""
-    if passed_pivot(instance):
-        return e.CancelCameTooLate(request_id=request.request_id)
-    if instance.current is not None:
-        record = instance.steps[instance.current]
-        if definition.by_name[instance.current].pivot and record.status in ("running", "in_doubt"):
-            return None
-    return e.CauseRecorded(kind="cancel", by=request.by, reason=request.reason)
+def _leading_to(state: str, command: Command) -> Command:
+    first, *others = command.events
+    return attrs.evolve(command, events=(replace(first, state=state), *others))
 
 
-def take_cancel(definition: Definition, instance: SagaInstance) -> tuple[e.Event, ...]:
-    """What a waiting cancel leads to while the current step's call is under way: it is the cause at once, or waits.
+# Forward, and settling what a cause has met ---------------------------------------------------------------------------
 
-    It waits on the pivot, whatever is recorded of it: one without effect that timed out has failed, and may still
-    answer. `decide` looks again once the call's outcome is recorded.
+
+def _forward(
+    definition: Definition, instance: SagaInstance, unit: UnitDefinition, under_way: Collection[str]
+) -> Command:
+    answers = [
+        _next(instance, step, instance.steps[step.name])
+        for step in _in_turn(unit, instance)
+        if step.name not in under_way
+    ]
+    for answer in answers:
+        if isinstance(answer, Record):
+            return answer
+    started = [step.name for step in unit.steps if step.name in under_way]
+    full = unit.max_concurrency is not None and len(started) >= unit.max_concurrency
+    commands = [answer for answer in answers if isinstance(answer, Command)]
+    runs = [] if full else list(_allowed(instance, unit, under_way, commands))
+    if runs:
+        return min(runs, key=_moment)
+    if started:
+        return Wait()
+    return _parked(definition, instance, unit, [answer for answer in answers if isinstance(answer, Question)], commands)
+
+
+def _in_turn(unit: UnitDefinition, instance: SagaInstance) -> Sequence[StepDefinition]:
+    """The members in order of first start, then those that have not begun, in order of definition."""
+    if len(unit.steps) == 1:
+        return unit.steps
+    turns = {name: i for i, name in enumerate(instance.started)}
+    return sorted(unit.steps, key=lambda step: turns.get(step.name, len(turns)))
+
+
+def _moment(command: Command) -> datetime:
+    return getattr(command, "not_before", None) or _AT_ONCE
+
+
+def _allowed(
+    instance: SagaInstance, unit: UnitDefinition, under_way: Collection[str], commands: Sequence[Command]
+) -> Iterator[Command]:
+    """Those that may be carried out now, or when their time has come.
+
+    While a member is in doubt, or has failed for good, nothing new starts; doubts are settled one after the other.
     """
-    if instance.cancel is None or (instance.current is not None and definition.by_name[instance.current].pivot):
-        return ()
-    event = _absorbed(definition, instance, instance.cancel)
-    return () if event is None else (event,)
+    if len(unit.steps) == 1:
+        yield from (command for command in commands if isinstance(command, Run) and not command.parks)
+        return
+    records = [instance.steps[step.name] for step in unit.steps]
+    held = any(record.is_in_doubt or record.status in ("failed", "unstorable") for record in records)
+    settling = any(record.is_in_doubt for record in records if record.name in under_way)
+    for command in commands:
+        if not isinstance(command, Run) or command.parks:
+            continue
+        record = instance.steps[command.step]
+        if record.is_in_doubt:
+            if not settling:
+                settling = True
+                yield command
+        elif not (held and record.status == "pending"):
+            yield command
 
 
-def _forward(definition: Definition, instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command:
+def _parked(
+    definition: Definition,
+    instance: SagaInstance,
+    unit: UnitDefinition,
+    questions: Sequence[Question],
+    commands: Sequence[Command],
+) -> Command:
+    """Nothing can be done now: what is asked, and the moment at which the instance goes on by itself."""
+    asked = [blocked(definition, instance, question) for question in questions]
+    asked += [block for step in unit.steps for block in passed_on(instance.steps[step.name])]
+    if asked and not instance.blocked:
+        return Record(events=tuple(asked))
+    later = [command for command in commands if isinstance(command, Await) or getattr(command, "parks", False)]
+    return min(later, key=lambda command: getattr(command, "not_before", None) or _NEVER, default=Park())
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _next(instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command | Question | None:
+    """What one step whose call is not under way comes to; None: nothing, or nothing by itself."""
+    if step.kind == "wait":
+        return _of_wait(step, instance, record)
     match record.status:
+        case "running" | "parked" if step.kind == "saga":
+            return children.drive(instance, record, "action", key_of(instance, record.name, "action"))
         case "pending" | "waiting":
-            return _call_again(definition, instance, record)
+            return None if instance.cause is not None else _call(step, instance, record)
         case "running":
-            return _died(definition, instance, step, record)
+            return _died(step, instance, record)
         case "failed":
-            return _failed(definition, instance, record)
+            return _failed(instance, record)
         case "in_doubt":
-            return _in_doubt(definition, instance, step, record)
+            return _in_doubt(instance, step, record)
         case "unstorable":
-            return _unstorable(definition, instance, record)
-        case "done":
-            raise AssertionError("a step that is done moves the machine")
+            return _unstorable(instance, record)
+        case "done" | "skipped" | "parked":
+            return None
         case _:
             assert_never(record.status)
 
 
-def _call_again(definition: Definition, instance: SagaInstance, record: StepRecord) -> Command:
-    if record.action.deaths >= CRASH_LOOP:
-        return _block(definition, instance, record, "crash_loop")
+def _of_wait(step: StepDefinition, instance: SagaInstance, record: StepRecord) -> Command | Question | None:
+    if instance.cause is not None or record.status in ("done", "skipped"):
+        return None
+    if record.status == "failed":
+        return _failed(instance, record)
+    for signal in instance.signals:
+        if signal.name == step.name:
+            return Record(events=(e.StepSucceeded(step=step.name, attempt=0, result_json=signal.payload_json),))
+    if record.status != "running":
+        timeout = None if step.timeout is None else step.timeout.total_seconds()
+        return Record(events=(e.WaitStarted(step=step.name, timeout=timeout),))
+    return Await(not_before=record.until, events=(_unanswered(step),))
+
+
+def _unanswered(step: StepDefinition) -> e.StepFailed:
+    seconds = 0.0 if step.timeout is None else step.timeout.total_seconds()
+    error = e.RecordedError(type="sagafsm.SignalTimedOut", message=f"no signal {step.name!r} within {seconds:g} s")
+    return e.StepFailed(step=step.name, attempt=0, error=error)
+
+
+def _begin(step: StepDefinition, instance: SagaInstance, record: StepRecord) -> Command:
+    """A step's first call, or what must be asked before it."""
+    if step.kind == "wait":
+        command = _of_wait(step, instance, record)
+        assert isinstance(command, Command)  # noqa: S101 - a wait that has not begun always has something to record
+        return command
+    if step.is_prepared_first and not record.prepared:
+        return Prepare(step=record.name, attempt=0, key=key_of(instance, record.name, "action"))
+    if step.kind == "saga":
+        return children.begin(record, key_of(instance, record.name, "action"))
     return _call_action(instance, record)
+
+
+def _call(step: StepDefinition, instance: SagaInstance, record: StepRecord) -> Command | Question:
+    """The first call of a step, or another one."""
+    if record.action.deaths >= CRASH_LOOP:
+        return Question(record, "crash_loop")
+    return _begin(step, instance, record)
 
 
 def _call_action(instance: SagaInstance, record: StepRecord) -> RunAction:
@@ -195,7 +261,7 @@ def _call_action(instance: SagaInstance, record: StepRecord) -> RunAction:
     return RunAction(step=record.name, attempt=attempt, key=key, not_before=record.action.wake_at, events=(started,))
 
 
-def _died(definition: Definition, instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command:
+def _died(step: StepDefinition, instance: SagaInstance, record: StepRecord) -> Command | Question:
     if step.effect:
         event: e.Event = e.StepInDoubt(
             step=record.name, attempt=record.attempt, reason="process_died", error=process_died(record), retryable=True
@@ -204,7 +270,7 @@ def _died(definition: Definition, instance: SagaInstance, step: StepDefinition, 
     if instance.cause is not None or instance.cancel is not None:
         return Record(events=(e.StepFailed(step=record.name, attempt=record.attempt, error=process_died(record)),))
     if record.action.died().deaths >= CRASH_LOOP:
-        return _block(definition, instance, record, "crash_loop")
+        return Question(record, "crash_loop")
     return _call_action(instance, record)
 
 
@@ -213,83 +279,65 @@ def process_died(record: StepRecord) -> e.RecordedError:
     return e.RecordedError(type="sagafsm.ProcessDied", message=f"the process ended during attempt {record.attempt}")
 
 
-def _failed(definition: Definition, instance: SagaInstance, record: StepRecord) -> Command:
+def _failed(instance: SagaInstance, record: StepRecord) -> Command | Question | None:
+    if instance.cause is not None:
+        return None
     if passed_pivot(instance):
-        return _block(definition, instance, record, "exhausted")
+        return Question(record, "exhausted")
     return Record(events=(e.CauseRecorded(kind="failure", step=record.name, error=record.error),))
 
 
-def _in_doubt(definition: Definition, instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command:
+def _in_doubt(instance: SagaInstance, step: StepDefinition, record: StepRecord) -> Command | Question | None:
     if record.retry_ordered and instance.cause is None:
         return _call_action(instance, record)
+    if instance.cause is not None and (record.undo == "skipped" or goes_back_undecided(step, record)):
+        return None
     if step.probe is not None and not record.probed:
         return RunProbe(step=record.name, attempt=record.attempt, key=key_of(instance, record.name, "action"))
     if instance.cause is not None:
-        return _block(definition, instance, record, "in_doubt")
+        return Question(record, "in_doubt")
     if "retry" in step.in_doubt and record.retryable and instance.cancel is None:
-        return _call_again(definition, instance, record)
+        return _call(step, instance, record)
     if "compensate" in step.in_doubt:
         return Record(events=(e.CauseRecorded(kind="doubt", step=record.name, error=record.error),))
-    return _block(definition, instance, record, "in_doubt")
+    return Question(record, "in_doubt")
 
 
-def _unstorable(definition: Definition, instance: SagaInstance, record: StepRecord) -> Command:
+def _unstorable(instance: SagaInstance, record: StepRecord) -> Command | Question | None:
+    if instance.cause is not None:
+        return None
     if passed_pivot(instance):
-        return _block(definition, instance, record, "payload")
+        return Question(record, "payload")
     return Record(events=(e.CauseRecorded(kind="payload", step=record.name, error=record.error),))
 
 
-def _backward(instance: SagaInstance, record: StepRecord) -> Command:
+# Backward -------------------------------------------------------------------------------------------------------------
+
+
+def _backward(unit: UnitDefinition, instance: SagaInstance, under_way: Collection[str]) -> Command:
+    record = next_undo(unit, instance)
+    if record is None or record.name in under_way:
+        return Wait()
+    return _undo(unit, instance, record)
+
+
+def _undo(unit: UnitDefinition, instance: SagaInstance, record: StepRecord) -> Command:
+    """The next call that undoes a step; when its budget is used up, the question what to do."""
+    step = next(step for step in unit.steps if step.name == record.name)
+    key = key_of(instance, record.name, "compensation")
+    if step.child is not None:
+        command = children.undo(instance, record, key)
+        blocks = passed_on(record) if isinstance(command, Park) or getattr(command, "parks", False) else ()
+        return Record(events=blocks) if blocks and not instance.blocked else command
     calls = record.compensation
     deaths = calls.died().deaths if record.undo == "running" else calls.deaths
     if record.undo == "failed" or deaths >= CRASH_LOOP:
-        return Record(
-            events=(
-                e.InstanceBlocked(
-                    step=record.name,
-                    reason="compensation_failed",
-                    decisions=("retry", "resolve(undone)", "skip", "abandon"),
-                ),
-            )
+        if instance.blocked:
+            return Park()
+        block = e.InstanceBlocked(
+            step=record.name, reason="compensation_failed", decisions=("retry", "resolve(undone)", "skip", "abandon")
         )
-    key, attempt = key_of(instance, record.name, "compensation"), calls.attempt + 1
+        return Record(events=(block,))
+    attempt = calls.attempt + 1
     started = e.CompensationStarted(step=record.name, attempt=attempt, key=key)
     return RunCompensation(step=record.name, attempt=attempt, key=key, not_before=calls.wake_at, events=(started,))
-
-
-# When somebody must decide --------------------------------------------------------------------------------------------
-
-
-def _block(definition: Definition, instance: SagaInstance, record: StepRecord, reason: e.BlockReason) -> Record:
-    decisions = _decisions(definition, instance, record, reason)
-    # A deadline that can still cancel the instance ends the block by the clock.
-    cancellable = instance.cause is None and instance.cancel is None and not passed_pivot(instance)
-    blocked = e.InstanceBlocked(
-        step=record.name,
-        reason=reason,
-        decisions=decisions,
-        error=record.error,
-        wake_at=instance.deadline if cancellable else None,
-    )
-    return Record(events=(blocked,))
-
-
-def _decisions(
-    definition: Definition, instance: SagaInstance, record: StepRecord, reason: e.BlockReason
-) -> tuple[e.Decision, ...]:
-    """The row of the decisions table for this block."""
-    match reason:
-        case "payload":
-            return ("resolve(result)", "abandon")
-        case "exhausted":
-            return ("retry", "resolve(result)", "abandon")
-        case "compensation_failed":
-            return ("retry", "resolve(undone)", "skip", "abandon")
-        case "in_doubt" if instance.cause is not None:
-            undo: tuple[e.Decision, ...] = ("compensate",) if definition.by_name[record.name].compensation else ()
-            return ("resolve(result)", "resolve(not_done)", *undo, "skip", "abandon")
-        case "in_doubt" | "crash_loop":
-            back: tuple[e.Decision, ...] = () if from_pivot_on(definition, record.name) else ("compensate",)
-            return ("retry", "resolve(result)", "resolve(not_done)", *back, "abandon")
-        case _:
-            assert_never(reason)

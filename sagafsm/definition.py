@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal
@@ -13,11 +13,15 @@ import attrs
 
 from sagafsm.doubt import is_unknown_type
 from sagafsm.errors import DefinitionError, listed
-from sagafsm.events import StepOutline
+from sagafsm.events import StepKind, StepOutline
 from sagafsm.function import RESERVED, Function
-from sagafsm.machine import Table, build_table, states_of
+from sagafsm.machine import Table, build_table, states_of, units_of
 from sagafsm.retry import Retry
 
+# Says how the steps of an older version are named now; None: the step is gone.
+Migration = Callable[[], Mapping[str, str | None]]
+NO_RETRY = Retry(1)
+COMPENSATION_RETRY = Retry(5)
 Policy = Literal["ask", "retry", "compensate"]
 InDoubt = Policy | tuple[Policy, ...]
 _POLICIES: tuple[tuple[Policy, ...], ...] = (("ask",), ("retry",), ("compensate",), ("retry", "compensate"))
@@ -28,17 +32,23 @@ class StepDefinition:
     """One step: its functions and their policies. `in_doubt` is always a tuple."""
 
     name: str
-    title: str | None
-    action: Function
-    compensation: Function | None
-    probe: Function | None
-    retry: Retry
-    timeout: timedelta | None
-    in_doubt: tuple[Policy, ...]
-    pivot: bool
-    effect: bool
-    compensation_retry: Retry
-    compensation_timeout: timedelta | None
+    title: str | None = None
+    kind: StepKind = "step"
+    action: Function | None = None
+    compensation: Function | None = None
+    probe: Function | None = None
+    when: Function | None = None
+    retry: Retry = NO_RETRY
+    timeout: timedelta | None = None
+    in_doubt: tuple[Policy, ...] = ("ask",)
+    pivot: bool = False
+    effect: bool = True
+    compensation_retry: Retry = COMPENSATION_RETRY
+    compensation_timeout: timedelta | None = None
+    group: str | None = None
+    max_concurrency: int | None = None
+    child: Definition | None = None
+    input: Function | None = None
 
     @property
     def outline(self) -> StepOutline:
@@ -47,10 +57,37 @@ class StepDefinition:
             name=self.name,
             title=self.title,
             effect=self.effect,
-            compensation=self.compensation is not None,
+            compensation=self.can_undo,
             probe=self.probe is not None,
             pivot=self.pivot,
+            kind=self.kind,
+            group=self.group,
+            steps=() if self.child is None else self.child.outline,
         )
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether something is called to undo it: its compensation, or one of a step of the nested saga."""
+        return self.compensation is not None if self.child is None else any(s.can_undo for s in self.child.steps)
+
+    @property
+    def is_prepared_first(self) -> bool:
+        """Whether the user's code is asked before it starts: whether it should, or with what input."""
+        return self.when is not None or self.input is not None
+
+    @property
+    def returns(self) -> Any:
+        """The type of its result, Any when none is declared."""
+        return Any if self.action is None else self.action.returns
+
+
+@attrs.frozen(kw_only=True)
+class UnitDefinition:
+    """The steps of one state: one step, or the members of a group, of which so many run at once."""
+
+    name: str
+    steps: tuple[StepDefinition, ...]
+    max_concurrency: int | None
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -67,12 +104,21 @@ class Definition:
     steps: tuple[StepDefinition, ...]
     unknown_on: tuple[type[Exception], ...]
     deadline: timedelta | None
+    limits: Mapping[str, int] = attrs.field(factory=dict)
+    migrations: Mapping[int, Migration] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         if not self.steps:
             raise DefinitionError(f"saga {self.saga!r} has no steps (define one with @saga.step)")
         for step in self.steps:
-            check_in_doubt(step.in_doubt, step.name, compensation=step.compensation is not None)
+            check_in_doubt(step.in_doubt, step.name, compensation=step.can_undo)
+            if step.child is not None:
+                check_nested(step.name, step.child, self.steps)
+        for group in self.limits:
+            if all(step.group != group for step in self.steps):
+                raise DefinitionError(
+                    f"group {group!r} of saga {self.saga!r} has no members (name it by a step's group=)"
+                )
 
     @cached_property
     def by_name(self) -> Mapping[str, StepDefinition]:
@@ -85,14 +131,32 @@ class Definition:
         return tuple(step.outline for step in self.steps)
 
     @cached_property
+    def units(self) -> Mapping[str, UnitDefinition]:
+        """What the states stand for, by name, in order."""
+        return {
+            unit.name: UnitDefinition(
+                name=unit.name,
+                steps=tuple(self.by_name[step.name] for step in unit.steps),
+                max_concurrency=self.limits.get(unit.name),
+            )
+            for unit in units_of(self.outline)
+        }
+
+    @cached_property
     def table(self) -> Table:
         """Every move: (trigger, state) to target."""
-        return build_table(self.outline)
+        return build_table(units_of(self.outline))
 
     @cached_property
     def states(self) -> tuple[str, ...]:
         """Every state of the machine."""
-        return states_of(self.outline)
+        return states_of(units_of(self.outline))
+
+    @cached_property
+    def every_resource(self) -> tuple[str, ...]:
+        """The resources that a run must give, those of nested sagas included."""
+        nested = (name for step in self.steps if step.child is not None for name in step.child.every_resource)
+        return tuple(dict.fromkeys((*self.resources, *nested)))
 
     @cached_property
     def pivot(self) -> int | None:
@@ -111,11 +175,14 @@ class Definition:
 
 
 def _structure(step: StepOutline) -> tuple[Any, ...]:
-    return (step.name, step.effect, step.compensation, step.probe, step.pivot)
+    plain = (step.name, step.effect, step.compensation, step.probe, step.pivot)
+    if step.kind == "step" and step.group is None:
+        return plain
+    return (*plain, step.kind, step.group, tuple(_structure(inner) for inner in step.steps))
 
 
 def fingerprint(outline: Sequence[StepOutline]) -> str:
-    """A digest of names, order, pivot, effect, and of which steps have a compensation or a probe; not of code."""
+    """A digest of names, order, groups, pivot, effect, nested sagas, and what can be undone or probed; not of code."""
     return hashlib.blake2b(repr([_structure(step) for step in outline]).encode(), digest_size=8).hexdigest()
 
 
@@ -128,11 +195,22 @@ def differences(old: Sequence[StepOutline], new: Sequence[StepOutline]) -> tuple
     if kept != [name for name in after if name in before]:
         found.append(f"the order was {listed(kept)}")
     for name in kept:
+        found += _changed(before[name], after[name])
         for field in ("effect", "compensation", "probe", "pivot"):
             was, now = getattr(before[name], field), getattr(after[name], field)
             if was != now:
                 found.append(f"step {name!r} {'lost' if was else 'gained'} its {field}")
     return tuple(found)
+
+
+def _changed(before: StepOutline, after: StepOutline) -> Iterator[str]:
+    """What changed in a step's kind, group and nested steps."""
+    if before.kind != after.kind:
+        yield f"step {after.name!r} was a {before.kind} and is a {after.kind}"
+    if before.group != after.group:
+        was, now = (f"in group {group!r}" if group else "in no group" for group in (before.group, after.group))
+        yield f"step {after.name!r} was {was} and is {now}"
+    yield from (f"in saga {after.name!r}, {told}" for told in differences(before.steps, after.steps))
 
 
 # Checks that a builder makes as soon as it can ------------------------------------------------------------------------
@@ -185,6 +263,26 @@ def check_in_doubt(given: tuple[Policy, ...], step: str, *, compensation: bool) 
         raise DefinitionError(
             f"step {step!r} has in_doubt={shown!r} but no compensation (give it one, or another policy)"
         )
+
+
+def check_nested(name: str, child: Definition, steps: Sequence[StepDefinition]) -> None:
+    """Refuse a nested saga from which, or to which, there would be no way back."""
+    pivot = next((step.name for step in child.steps if step.pivot), None)
+    if pivot is not None:
+        raise DefinitionError(
+            f"nested saga {name!r} has a pivot, {pivot!r}, from which its parent could not go back (run it on its own)"
+        )
+    for step in steps:
+        if step.name == name:
+            return
+        if step.pivot:
+            raise DefinitionError(f"nested saga {name!r} stands behind pivot {step.name!r} (put it before the pivot)")
+
+
+def check_limit(value: object, what: str) -> None:
+    """Refuse a limit that is no whole number of 1 or more."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise DefinitionError(f"{what} takes a max_concurrency of 1 or more, not {value!r}")
 
 
 def check_duration(value: timedelta | None, what: str) -> None:

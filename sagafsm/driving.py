@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import attrs
 
-from sagafsm.batch import Batch
-from sagafsm.command import Run
+from sagafsm.batch import Batch, Todo
 from sagafsm.definition import Definition
-from sagafsm.drivers.drive import Drive, Mode, Opening, Settings
+from sagafsm.drivers.claims import claimed, create, release
+from sagafsm.drivers.drive import Drive, Mode
 from sagafsm.drivers.effects import Enter, Steps, StoreCall
 from sagafsm.drivers.journal import Journal, tell
 from sagafsm.drivers.lease import Lease, LeaseKeeper, is_dead, is_running, new_owner
+from sagafsm.drivers.node import Node, Opening
 from sagafsm.drivers.reading import Reading
 from sagafsm.drivers.resources import needed
-from sagafsm.errors import IllegalTransition, InstanceExists, NotClaimed, SagaNotFound, StoreConflict, StoreError
+from sagafsm.drivers.settings import Settings
+from sagafsm.drivers.tree import Tree
+from sagafsm.errors import IllegalTransition
+from sagafsm.events import Event
 from sagafsm.instance import SagaInstance
 from sagafsm.registry import Registry
 from sagafsm.store import Store, Stored, Summary
 from sagafsm.values import replace
 
 T = TypeVar("T")
-CREATE_AGAIN = 3
 
 # The instances whose actions are under way around the present code: driving one of them again would wait for itself.
 _driven: ContextVar[frozenset[tuple[int, str, int, str]]] = ContextVar("sagafsm_driven", default=frozenset())
@@ -48,7 +51,7 @@ class Driving:
         stored: Stored = yield StoreCall(functools.partial(self.store.load, instance_id))
         return stored
 
-    def claimed(self, lease: Lease) -> Steps[SagaInstance]:
+    def ours(self, lease: Lease) -> Steps[SagaInstance]:
         """The instance as it stands once it is ours; nobody else's, so that what becomes of it names no owner."""
         return replace((yield from self.load(lease.instance_id)).instance, owner=None)
 
@@ -80,18 +83,22 @@ class Driving:
             StoreConflict: somebody else owns it.
             IllegalTransition: the call comes from inside one of its own actions.
         """
+        refuse_nested(stored.instance.id, operation)
         self.refuse_reentry(stored.instance, operation)
-        definition = self.registry.of(stored.instance)
+        definition, migration = self.registry.of(stored.instance)
         resources = yield Enter(needed(definition, self.resources) if given is None else given)
 
         def work(lease: Lease) -> Steps[SagaInstance]:
-            instance = yield from self.claimed(lease)
-            return (yield from self._driven(definition, instance, lease, resources, mode, opening=opening))
+            instance = yield from self.ours(lease)
+            prelude = () if migration is None or instance.version == definition.version else (migration,)
+            return (
+                yield from self._driven(definition, instance, lease, resources, mode, opening=opening, prelude=prelude)
+            )
 
         return (yield from self.owning(stored.summary, work))
 
     def create(
-        self, definition: Definition, batch: Batch, begun: Run | None, given: Mapping[str, Any]
+        self, definition: Definition, batch: Batch, begun: Todo | None, given: Mapping[str, Any]
     ) -> Steps[SagaInstance]:
         """Store a new instance and, when its first call was written ahead, drive it.
 
@@ -99,75 +106,37 @@ class Driving:
             InstanceExists: the id is taken.
         """
         if begun is None:
-            yield from self._store(batch, None)
+            yield from create(batch, None, self.settings.lease, store=self.store)
             self._tell(batch)
             return batch.instance
         resources = yield Enter(given)
         lease = Lease(self.store, batch.instance.id, new_owner(self.owner))
         with self.keeper.running(lease):
             try:
-                yield from self._store(batch, lease)
+                yield from create(batch, lease, self.settings.lease)
                 with _noted(lambda: batch.instance):
                     self._tell(batch)
                 return (
                     yield from self._driven(definition, batch.instance, lease, resources, "until_parked", begun=begun)
                 )
             finally:
-                yield from self._release(lease)
-
-    def _store(self, batch: Batch, lease: Lease | None) -> Steps[None]:
-        events, instance_id = tuple(batch.events), batch.instance.id
-        claim: dict[str, Any] = {} if lease is None else {"owner": lease.owner, "lease": self.settings.lease}
-        create = functools.partial(self.store.create, instance_id, events, **claim)
-        for tries_left in range(CREATE_AGAIN, -1, -1):
-            try:
-                token: int = yield StoreCall(create)
-            except InstanceExists:
-                raise
-            except StoreError as error:
-                stored = yield from self._looked_up(instance_id, error)
-                if stored is None and tries_left:
-                    continue
-                ours = stored is not None and stored.instance.history == events
-                if stored is None or not ours or (lease is not None and stored.summary.owner != lease.owner):
-                    raise
-                token = stored.summary.token
-            break
-        if lease is not None:
-            lease.token = token
+                yield from release(lease)
 
     def _tell(self, batch: Batch) -> None:
-        tell(self.settings.on_event, zip(batch.instances, batch.events, strict=True))
-
-    def _looked_up(self, instance_id: str, error: StoreError) -> Steps[Stored | None]:
-        try:
-            return (yield from self.load(instance_id))
-        except SagaNotFound:
-            return None
-        except StoreError:
-            raise error from None
+        if self.settings.on_event is not None:
+            tell(self.settings.on_event, zip(batch.instances, batch.events, strict=True))
 
     def owning(self, summary: Summary, work: Callable[[Lease], Steps[T]]) -> Steps[T]:
         """Do some work under a claim, and give the instance up whatever happens."""
         lease = Lease(self.store, summary.id, new_owner(self.owner))
         replacing = summary.token if summary.owner is not None and is_dead(summary.owner) else None
-        claim = functools.partial(
-            self.store.claim, summary.id, owner=lease.owner, lease=self.settings.lease, replacing=replacing
-        )
         # Counted as running before it is claimed: nobody may take the claim for that of a drive that has ended.
         with self.keeper.running(lease):
             try:
-                lease.token = yield from _granted(claim)
+                lease.token = yield from claimed(lease, self.settings.lease, replacing=replacing)
                 return (yield from work(lease))
             finally:
-                yield from self._release(lease)
-
-    def _release(self, lease: Lease) -> Steps[None]:
-        if lease.token is None or lease.released:
-            return
-        # Where it fails the drive counts as ended all the same: this process finds it free, others when it runs out.
-        with contextlib.suppress(StoreError):
-            yield StoreCall(functools.partial(self.store.release, lease.instance_id, token=lease.token))
+                yield from release(lease)
 
     def _driven(
         self,
@@ -178,28 +147,34 @@ class Driving:
         mode: Mode,
         *,
         opening: Opening | None = None,
-        begun: Run | None = None,
+        begun: Todo | None = None,
+        prelude: Sequence[Event] = (),
     ) -> Steps[SagaInstance]:
         journal = Journal(instance, lease, self.settings.on_event)
         reading = Reading(definition, instance.id, self.settings.max_payload)
-        drive = Drive(self.settings, definition, journal, reading, resources)
+        root = Node(self.settings, definition, journal, reading, resources, prelude=prelude)
+        tree = Tree(self.store, self.settings, self.owner, resources)
+        drive = Drive(self.settings, root, tree, mode)
         mark = _driven.set(_driven.get() | {(id(self.store), instance.id, id(self), lease.drive)})
         try:
             with _noted(lambda: journal.instance):
-                yield from drive.run(mode, opening=opening, begun=begun)
+                yield from drive.run(opening=opening, begun=begun)
             return journal.instance
         finally:
             _driven.reset(mark)
-            drive.leave()
+            yield from drive.leave()
 
 
-def _granted(claim: Callable[[], int]) -> Steps[int]:
-    """The token of a claim. Its refusal is told apart from the loss of a claim that was granted."""
-    try:
-        token: int = yield StoreCall(claim)
-    except StoreConflict as conflict:
-        raise NotClaimed(str(conflict)) from conflict
-    return token
+def refuse_nested(instance_id: str, operation: str) -> None:
+    """Raise for a nested instance: it is driven, cancelled and decided as a part of its tree.
+
+    Raises:
+        IllegalTransition: it is nested; the message names its root.
+    """
+    root, _, path = instance_id.partition("/")
+    if path:
+        state = f"nested in instance {root!r}"
+        raise IllegalTransition(instance_id, state, operation, (f"{operation} of {root!r}", "get", "signal"))
 
 
 @contextlib.contextmanager

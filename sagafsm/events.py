@@ -10,12 +10,14 @@ import attrs
 
 UNSTAMPED = datetime.fromtimestamp(0, tz=UTC)
 
-Evidence = Literal["action", "probe"]
+Evidence = Literal["action", "probe", "child"]
 DoubtReason = Literal["timeout", "outcome_unknown", "process_died", "earlier_attempt", "probe"]
-CauseKind = Literal["failure", "doubt", "payload", "cancel", "decision"]
+CauseKind = Literal["failure", "doubt", "payload", "cancel", "decision", "parent"]
 BlockReason = Literal["in_doubt", "crash_loop", "exhausted", "payload", "compensation_failed"]
 Decision = Literal["retry", "resolve(result)", "resolve(not_done)", "resolve(undone)", "compensate", "skip", "abandon"]
 Direction = Literal["action", "compensation"]
+StepKind = Literal["step", "saga", "wait"]
+ResidueReason = Literal["no_compensation", "in_doubt", "skipped", "abandoned"]
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -33,7 +35,10 @@ class RecordedError:
 
 @attrs.frozen(kw_only=True, slots=False)
 class StepOutline:
-    """What of a step's definition shapes the machine; kept in the history, so that it can be read without code."""
+    """What of a step's definition shapes the machine; kept in the history, so that it can be read without code.
+
+    `group` is the group that it is a member of; `steps` are those of a nested saga.
+    """
 
     name: str
     title: str | None = None
@@ -41,15 +46,42 @@ class StepOutline:
     compensation: bool = False
     probe: bool = False
     pivot: bool = False
+    kind: StepKind = "step"
+    group: str | None = None
+    steps: tuple[StepOutline, ...] = ()
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class RecordedBlock:
+    """A block as an event keeps it: a step, by its path from where the event stands, why, and what may be decided."""
+
+    step: str
+    reason: BlockReason
+    decisions: tuple[Decision, ...]
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class RecordedResidue:
+    """What a nested saga may have left: a step, by its path within it, why, and what its action returned."""
+
+    step: str
+    reason: ResidueReason
+    result_json: str | None = None
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class Event:
-    """A fact. `number` and `at` are stamped when it is recorded; `state` is where it leads, when it moves."""
+    """A fact. `number` and `at` are stamped when it is recorded; `state` is where it leads, when it moves.
+
+    The last event of a commit also says how the instance is left: `wake_at`, when it goes on by itself; `waiting`,
+    whether it waits for a signal until then.
+    """
 
     number: int = 0
     at: datetime = UNSTAMPED
     state: str | None = None
+    wake_at: datetime | None = None
+    waiting: bool = False
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -84,6 +116,11 @@ class InstanceCreated(Event):
 
 
 @attrs.frozen(kw_only=True, slots=False)
+class InstanceStarted(Event):
+    """The instance is in its first step, of which nothing is to be told yet."""
+
+
+@attrs.frozen(kw_only=True, slots=False)
 class StepStarted(StepEvent):
     """The action is about to be called. Written ahead: after a crash "never ran" and "ran" look the same."""
 
@@ -107,19 +144,23 @@ class StepSucceeded(StepEvent):
 
 @attrs.frozen(kw_only=True, slots=False)
 class StepFailed(StepEvent):
-    """An attempt left nothing to undo. With `wake_at` the action is called again then; without, it was the last."""
+    """An attempt left nothing to undo. With `retry_at` the action is called again then; without, it was the last.
+
+    Of a nested saga: it failed, and `residue` is what it may have left. Attempt 0: the step was never called.
+    """
 
     attempt: int
     error: RecordedError
-    wake_at: datetime | None = None
+    retry_at: datetime | None = None
     evidence: Evidence = "action"
+    residue: tuple[RecordedResidue, ...] = ()
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class StepInDoubt(StepEvent):
     """It is not known whether the action took effect.
 
-    `retryable`: the budget allows another call, at `retry_at`; `wake_at` is set when that is what comes next.
+    `retryable`: the budget allows another call, at `retry_at`.
     """
 
     attempt: int
@@ -127,7 +168,6 @@ class StepInDoubt(StepEvent):
     error: RecordedError | None = None
     retryable: bool = False
     retry_at: datetime | None = None
-    wake_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -136,6 +176,51 @@ class ResultRefused(StepEvent):
 
     attempt: int
     error: RecordedError
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class StepPrepared(StepEvent):
+    """Its `when` held and its input was computed: neither is asked again."""
+
+    input_json: str | None = None
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class StepSkipped(StepEvent):
+    """Its `when` did not hold: it is not called, gives None, and leaves nothing to undo."""
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class StepPassedOver(StepEvent):
+    """Going back, nothing had to be undone in this step or group."""
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class WaitStarted(StepEvent):
+    """A signal is awaited, `timeout` seconds long at most."""
+
+    timeout: float | None = None
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class ChildParked(StepEvent):
+    """A nested saga cannot go on now: it is blocked, waits for a signal (`waits`), or for the time `retry_at`."""
+
+    blocks: tuple[RecordedBlock, ...] = ()
+    waits: bool = False
+    retry_at: datetime | None = None
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class ChildResumed(StepEvent):
+    """A nested saga that was parked is about to be driven on."""
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class ChildAbandoned(StepEvent):
+    """A nested saga was abandoned with its parent; `residue` is what it may have left."""
+
+    residue: tuple[RecordedResidue, ...] = ()
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -162,42 +247,53 @@ class CompensationStarted(StepEvent):
 
 @attrs.frozen(kw_only=True, slots=False)
 class CompensationSucceeded(StepEvent):
-    """The step is undone."""
+    """The step is undone. Of a nested saga: it went back, and `residue` is what it may have left."""
 
     attempt: int
+    residue: tuple[RecordedResidue, ...] = ()
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class CompensationFailed(StepEvent):
-    """A compensation raised or timed out. With `wake_at` it is called again then; without, the budget is used up."""
+    """A compensation raised or timed out. With `retry_at` it is called again then; without, the budget is used up."""
 
     attempt: int
     error: RecordedError
-    wake_at: datetime | None = None
+    retry_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class InstanceBlocked(StepEvent):
     """The instance is parked until somebody decides; `decisions` lists what may be decided.
 
-    `wake_at`: when the saga's deadline cancels it, where it still can.
+    A step of a nested saga is named by its path, "child/step".
     """
 
     reason: BlockReason
     decisions: tuple[Decision, ...]
     error: RecordedError | None = None
-    wake_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True, slots=False)
 class DecisionMade(Event):
-    """An operator decided, and says who and why. Only `abandon` concerns no single step."""
+    """An operator decided, and says who and why. Only `abandon` concerns no single step.
+
+    In a nested saga it comes from the parent through the mailbox, and has a `request_id`.
+    """
 
     decision: Decision
     step: str | None = None
     by: str | None = None
     reason: str | None = None
     result_json: str | None = None
+    request_id: str | None = None
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class DecisionCameTooLate(Event):
+    """The block had ended when the parent's decision was read; nothing changes."""
+
+    request_id: str
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -214,6 +310,33 @@ class CancelCameTooLate(Event):
     """The pivot had succeeded when the request was read; the instance goes forward."""
 
     request_id: str
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class SignalReceived(Event):
+    """A signal came in through the mailbox for the wait `name`, by its path; the same `request_id` counts once."""
+
+    request_id: str
+    name: str
+    payload_json: str
+
+    @property
+    def payload(self) -> Any:
+        """A fresh decode of the stored payload."""
+        return json.loads(self.payload_json)
+
+    def __str__(self) -> str:
+        return f"SignalReceived {self.name}"
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class InstanceMigrated(Event):
+    """The instance goes on under another definition; `renamed` tells the new names of steps, None where one is gone."""
+
+    version: int
+    fingerprint: str
+    steps: tuple[StepOutline, ...]
+    renamed: tuple[tuple[str, str | None], ...] = ()
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -236,5 +359,5 @@ class InstanceFailed(Event):
     """The instance ended without completing; what may remain is its residue."""
 
 
-# What a request becomes when it is absorbed; the mailbox holds it unstamped.
-Request = CancelRequested
+# What a request becomes when it is absorbed; the mailbox holds it unstamped. A decision comes from a parent alone.
+Request = CancelRequested | SignalReceived | DecisionMade

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sagafsm import events as e
-from sagafsm.record import Block, Cause, StepRecord
+from sagafsm.record import Block, Cause, Child, StepRecord
 from sagafsm.values import replace
 
 
@@ -27,6 +27,8 @@ class Draft:
     errors: tuple[e.RecordedError, ...]
     cause: Cause | None
     cancel: e.CancelRequested | None
+    signals: tuple[e.SignalReceived, ...]
+    waiting: bool
     blocked: tuple[Block, ...]
     created_at: datetime
     updated_at: datetime
@@ -68,7 +70,7 @@ def _step_succeeded(draft: Draft, event: e.StepSucceeded) -> None:
     # An answer within the grace of a timeout takes back what the timeout had been taken for.
     refuted = draft.steps[event.step].error
     draft.errors = tuple(error for error in draft.errors if error != refuted)
-    draft.change(event.step, status="done", result_json=event.result_json, doubt_before=False)
+    draft.change(event.step, status="done", result_json=event.result_json, doubt_before=False, child=None)
 
 
 def _step_failed(draft: Draft, event: e.StepFailed) -> None:
@@ -77,12 +79,13 @@ def _step_failed(draft: Draft, event: e.StepFailed) -> None:
     counted = record.action if event.evidence == "probe" else record.action.failed(None)
     draft.change(
         event.step,
-        status="failed" if event.wake_at is None else "waiting",
-        action=replace(counted, wake_at=event.wake_at),
+        status="failed" if event.retry_at is None else "waiting",
+        action=replace(counted, wake_at=event.retry_at),
         error=event.error,
         doubt_before=False,
+        child=Child(left=event.residue) if event.residue else None,
     )
-    if event.wake_at is None:
+    if event.retry_at is None:
         draft.note(event.error)
 
 
@@ -126,17 +129,45 @@ def _compensation_succeeded(draft: Draft, event: e.CompensationSucceeded) -> Non
     if draft.steps[event.step].undo == "failed":
         # It answered within the grace of a timeout that had been taken for its last failure.
         draft.errors = draft.errors[:-1]
-    draft.change(event.step, undo="undone")
+    draft.change(event.step, undo="undone", child=Child(left=event.residue) if event.residue else None)
 
 
 def _compensation_failed(draft: Draft, event: e.CompensationFailed) -> None:
     draft.change(
         event.step,
-        undo="failed" if event.wake_at is None else "waiting",
-        compensation=draft.steps[event.step].compensation.failed(event.wake_at),
+        undo="failed" if event.retry_at is None else "waiting",
+        compensation=draft.steps[event.step].compensation.failed(event.retry_at),
     )
-    if event.wake_at is None:
+    if event.retry_at is None:
         draft.note(event.error)
+
+
+def _step_prepared(draft: Draft, event: e.StepPrepared) -> None:
+    draft.change(event.step, prepared=True, input_json=event.input_json)
+
+
+def _step_skipped(draft: Draft, event: e.StepSkipped) -> None:
+    draft.change(event.step, status="skipped")
+
+
+def _wait_started(draft: Draft, event: e.WaitStarted) -> None:
+    until = None if event.timeout is None else event.at + timedelta(seconds=event.timeout)
+    draft.change(event.step, status="running", until=until)
+
+
+def _child_parked(draft: Draft, event: e.ChildParked) -> None:
+    child = Child(blocks=event.blocks, waits=event.waits, retry_at=event.retry_at, parked=event.number)
+    undoing = draft.steps[event.step].undo is not None
+    draft.change(event.step, child=child, **{"undo" if undoing else "status": "parked"})
+
+
+def _child_resumed(draft: Draft, event: e.ChildResumed) -> None:
+    undoing = draft.steps[event.step].undo is not None
+    draft.change(event.step, **{"undo" if undoing else "status": "running"})
+
+
+def _child_abandoned(draft: Draft, event: e.ChildAbandoned) -> None:
+    draft.change(event.step, child=Child(left=event.residue))
 
 
 def _instance_blocked(draft: Draft, event: e.InstanceBlocked) -> None:
@@ -145,8 +176,43 @@ def _instance_blocked(draft: Draft, event: e.InstanceBlocked) -> None:
 
 
 def _decision_made(draft: Draft, event: e.DecisionMade) -> None:
-    if event.step is not None:
+    if event.step is None:
+        return
+    if "/" in event.step:
+        _ordered(draft, event.step.partition("/")[0], event)
+    else:
         draft.change(event.step, **_decided(draft.steps[event.step], event))
+
+
+def _ordered(draft: Draft, step: str, order: e.DecisionMade | e.SignalReceived) -> None:
+    """Keep what is meant for a nested saga until that has it."""
+    child = draft.steps[step].child or Child()
+    draft.change(step, child=replace(child, orders=(*child.orders, order)))
+
+
+def _signal_received(draft: Draft, event: e.SignalReceived) -> None:
+    if "/" in event.name:
+        _ordered(draft, event.name.partition("/")[0], event)
+    elif all(known.name != event.name for known in draft.signals):
+        # The first counts.
+        draft.signals = (*draft.signals, event)
+
+
+def _instance_migrated(draft: Draft, event: e.InstanceMigrated) -> None:
+    names = dict(event.renamed)
+    kept = {name: record for old, record in draft.steps.items() if (name := names.get(old, old)) is not None}
+    current = (event.state or draft.state).partition(":")[2]
+    steps: dict[str, StepRecord] = {}
+    ahead = not current
+    for step in event.steps:
+        ahead = ahead or current in (step.name, step.group)
+        record = kept.get(step.name)
+        # What is new before the present state is not gone back for.
+        added = StepRecord(name=step.name, status="pending" if ahead else "skipped")
+        steps[step.name] = added if record is None else replace(record, name=step.name)
+    draft.steps = steps
+    draft.started = tuple(new for old in draft.started if (new := names.get(old, old)) in steps)
+    draft.version, draft.fingerprint, draft.outline = event.version, event.fingerprint, event.steps
 
 
 def _decided(record: StepRecord, event: e.DecisionMade) -> dict[str, Any]:
@@ -186,6 +252,7 @@ def _recorded_only(_: Draft, __: e.Event) -> None:
 
 
 _HANDLERS: dict[type[e.Event], Callable[[Draft, Any], None]] = {
+    e.InstanceStarted: _recorded_only,
     e.StepStarted: _step_started,
     e.StepSucceeded: _step_succeeded,
     e.StepFailed: _step_failed,
@@ -199,18 +266,28 @@ _HANDLERS: dict[type[e.Event], Callable[[Draft, Any], None]] = {
     e.DecisionMade: _decision_made,
     e.CancelRequested: _cancel_requested,
     e.CancelCameTooLate: _cancel_came_too_late,
+    e.SignalReceived: _signal_received,
+    e.DecisionCameTooLate: _recorded_only,
+    e.StepPrepared: _step_prepared,
+    e.StepSkipped: _step_skipped,
+    e.StepPassedOver: _recorded_only,
+    e.WaitStarted: _wait_started,
+    e.ChildParked: _child_parked,
+    e.ChildResumed: _child_resumed,
+    e.ChildAbandoned: _child_abandoned,
+    e.InstanceMigrated: _instance_migrated,
     e.LateResult: _recorded_only,
     e.InstanceCompleted: _recorded_only,
     e.InstanceFailed: _recorded_only,
 }
 # These leave an instance as blocked, or as long asleep, as they found it.
-KEEPS_PARKED = (e.CancelRequested, e.CancelCameTooLate, e.LateResult)
+KEEPS_PARKED = (e.CancelRequested, e.CancelCameTooLate, e.SignalReceived, e.DecisionCameTooLate, e.LateResult)
 
 
 def fold_into(draft: Draft, event: e.Event) -> None:
     """Change the draft as the fact demands."""
     if not isinstance(event, KEEPS_PARKED):
-        draft.wake_at = getattr(event, "wake_at", None)
+        draft.wake_at, draft.waiting = event.wake_at, event.waiting
         if not isinstance(event, e.InstanceBlocked):
             draft.blocked = ()
     _HANDLERS[type(event)](draft, event)

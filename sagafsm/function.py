@@ -13,7 +13,7 @@ import attrs
 
 from sagafsm.errors import DefinitionError, listed
 
-Role = Literal["action", "compensation", "probe"]
+Role = Literal["action", "compensation", "probe", "when", "input"]
 Source = Literal["input", "result", "ctx", "step", "resource"]
 RESERVED = ("input", "result", "ctx")
 _OWN: dict[str, Source] = {"input": "input", "result": "result", "ctx": "ctx"}

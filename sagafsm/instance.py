@@ -13,6 +13,7 @@ from sagafsm import events as e
 from sagafsm.errors import SagaError, SagaFailed
 from sagafsm.fold import Draft, fold_into
 from sagafsm.record import Block, Cause, Residue, StepRecord
+from sagafsm.residue import residue_of
 
 AT_REST = ("completed", "failed")
 
@@ -23,7 +24,7 @@ class SagaInstance:
 
     `steps` maps every step's name to its record, in order of definition; `started` names those that began, in order
     of first start; `errors` holds the failures that were not retried away, in order. `owner` names who drove the
-    instance when it was loaded. `deadline`: when the clock cancels it.
+    instance when it was loaded. `waiting`: it is parked until a signal comes. `deadline`: when the clock cancels it.
     """
 
     id: str
@@ -39,6 +40,8 @@ class SagaInstance:
     errors: tuple[e.RecordedError, ...] = ()
     cause: Cause | None = None
     cancel: e.CancelRequested | None = None
+    signals: tuple[e.SignalReceived, ...] = ()
+    waiting: bool = False
     blocked: tuple[Block, ...] = ()
     created_at: datetime
     updated_at: datetime
@@ -53,7 +56,7 @@ class SagaInstance:
 
     @property
     def current(self) -> str | None:
-        """The step that the state names."""
+        """The step or group that the state names."""
         return self.state.partition(":")[2] or None
 
     @property
@@ -81,21 +84,7 @@ class SagaInstance:
         """What may remain in the world although the instance goes or went back, in order of start."""
         if self.phase not in ("compensating", "failed"):
             return ()
-        outline = {step.name: step for step in self.outline}
-        found = (self._left_by(outline[name], self.steps[name]) for name in self.started)
-        return tuple(left for left in found if left is not None)
-
-    def _left_by(self, outline: e.StepOutline, record: StepRecord) -> Residue | None:
-        if not (outline.effect and record.may_have_effect) or record.undo == "undone":
-            return None
-        if record.undo == "skipped":
-            return Residue(step=record.name, reason="skipped", result=record.result)
-        unknown = record.status in ("running", "in_doubt")
-        if not outline.compensation:
-            return Residue(step=record.name, reason="in_doubt" if unknown else "no_compensation", result=record.result)
-        if self.state != "failed":
-            return None
-        return Residue(step=record.name, reason="in_doubt" if unknown else "abandoned", result=record.result)
+        return residue_of(self.outline, self.steps, self.started, ended=self.state == "failed")
 
     @property
     def why(self) -> str | None:
@@ -135,6 +124,7 @@ class SagaInstance:
         if self.state == "failed":
             notes.append("compensated" if self.compensated else f"residue: {', '.join(r.step for r in self.residue)}")
         notes += [f"blocked on {block.step}: {block.reason}" for block in self.blocked]
+        notes += ["waiting for a signal"] if self.waiting and not self.blocked else []
         if self.why is not None:
             notes.append(self.why)
         return f"<SagaInstance {self.id!r} of {self.saga!r}: {'; '.join(notes)}>"

@@ -22,45 +22,73 @@ class Row(NamedTuple):
     dest: str
 
 
-def running(step: str) -> str:
-    """The state in which the step's action runs, or is awaited."""
-    return f"running:{step}"
+class Unit(NamedTuple):
+    """What one state of each phase stands for: a step, or a group of steps that run concurrently."""
+
+    name: str
+    steps: tuple[StepOutline, ...]
+
+    @property
+    def compensation(self) -> bool:
+        """Whether anything in it can be undone."""
+        return any(step.compensation for step in self.steps)
+
+    @property
+    def pivot(self) -> bool:
+        """Whether it is the pivot."""
+        return any(step.pivot for step in self.steps)
 
 
-def compensating(step: str) -> str:
-    """The state in which the step is undone."""
-    return f"compensating:{step}"
+def units_of(outline: Sequence[StepOutline]) -> tuple[Unit, ...]:
+    """The steps and groups in order: consecutive steps of one group are one unit."""
+    found: list[Unit] = []
+    for step in outline:
+        if step.group is not None and found and found[-1].name == step.group:
+            found[-1] = Unit(step.group, (*found[-1].steps, step))
+        else:
+            found.append(Unit(step.group or step.name, (step,)))
+    return tuple(found)
 
 
-def states_of(steps: Sequence[StepOutline]) -> tuple[str, ...]:
+def running(unit: str) -> str:
+    """The state in which the unit's actions run, or are awaited."""
+    return f"running:{unit}"
+
+
+def compensating(unit: str) -> str:
+    """The state in which the unit is undone."""
+    return f"compensating:{unit}"
+
+
+def states_of(units: Sequence[Unit]) -> tuple[str, ...]:
     """Every state, in the order in which an instance that goes all the way and back would meet them."""
-    back = (compensating(step.name) for step in reversed(steps) if step.compensation)
-    return ("pending", *(running(step.name) for step in steps), "completed", *back, "failed")
+    back = (compensating(unit.name) for unit in reversed(units) if unit.compensation)
+    return ("pending", *(running(unit.name) for unit in units), "completed", *back, "failed")
 
 
-def rows_of(steps: Sequence[StepOutline]) -> tuple[Row, ...]:
-    """The transitions of a saga of these steps: at most 6n+4 for n steps."""
-    pivot = next((i for i, step in enumerate(steps) if step.pivot), None)
-    rows = [Row("start", "pending", running(steps[0].name)), Row("cancel", "pending", "failed")]
+def rows_of(units: Sequence[Unit]) -> tuple[Row, ...]:
+    """The transitions of a saga of these units: at most 6n+4 for n of them."""
+    pivot = next((i for i, unit in enumerate(units) if unit.pivot), None)
+    rows = [Row("start", "pending", running(units[0].name)), Row("cancel", "pending", "failed")]
     nearest = "failed"
-    for i, step in enumerate(steps):
-        here = running(step.name)
-        rows.append(Row("succeed", here, running(steps[i + 1].name) if i + 1 < len(steps) else "completed"))
+    for i, unit in enumerate(units):
+        here = running(unit.name)
+        rows.append(Row("succeed", here, running(units[i + 1].name) if i + 1 < len(units) else "completed"))
         if pivot is None or i <= pivot:
             rows.append(Row("fail", here, nearest))
-        if step.compensation:
-            rows.append(Row("undo", compensating(step.name), nearest))
-            nearest = compensating(step.name)
+        if unit.compensation:
+            rows.append(Row("undo", compensating(unit.name), nearest))
+            nearest = compensating(unit.name)
         if pivot is None or i < pivot:
-            # Without a compensation of its own `nearest` is still that of the steps before: as `fail`.
+            # Without a compensation of its own `nearest` is still that of the units before: as `fail`.
             rows.append(Row("go_back", here, nearest))
     if pivot is None and nearest != "failed":
         rows.append(Row("go_back", "completed", nearest))
-    left = (state for state in states_of(steps) if state not in ("completed", "failed"))
+    left = (state for state in states_of(units) if state not in ("completed", "failed"))
     return (*rows, *(Row("abandon", state, "failed") for state in left))
 
 
-def build_table(steps: Sequence[StepOutline]) -> Table:
+def build_table(units: Sequence[Unit]) -> Table:
     """The rows as a look-up from (trigger, state) to the one target, read off the `transitions.Machine` they make.
 
     The machine is built once per definition and bound to no model: a look-up in the mapping costs a hundredth of a
@@ -68,8 +96,8 @@ def build_table(steps: Sequence[StepOutline]) -> Table:
     """
     machine = Machine(
         model=None,
-        states=list(states_of(steps)),
-        transitions=[row._asdict() for row in rows_of(steps)],
+        states=list(states_of(units)),
+        transitions=[row._asdict() for row in rows_of(units)],
         initial="pending",
         auto_transitions=False,
     )

@@ -11,23 +11,19 @@ from uuid import uuid4
 import attrs
 
 from sagafsm import events as e
-from sagafsm.batch import Batch
 from sagafsm.creation import created
-from sagafsm.decide import passed_pivot
 from sagafsm.decision import Verdict, refused
 from sagafsm.definition import Definition, check_label
 from sagafsm.drivers.drive import Mode
 from sagafsm.drivers.effects import Steps, StoreCall
-from sagafsm.drivers.journal import Journal
 from sagafsm.drivers.lease import Lease, is_owned
 from sagafsm.drivers.resources import needed
-from sagafsm.driving import Driving
+from sagafsm.driving import Driving, refuse_nested
 from sagafsm.errors import (
     DefinitionChanged,
     DefinitionError,
     InputMismatch,
     InstanceExists,
-    MailWaits,
     NotClaimed,
     RequestError,
     ResourceMissing,
@@ -35,10 +31,13 @@ from sagafsm.errors import (
     listed,
 )
 from sagafsm.instance import SagaInstance
+from sagafsm.moves import passed_pivot
 from sagafsm.payload import encode, same_json
 from sagafsm.recovery import RecoveryReport
-from sagafsm.registry import Defined
-from sagafsm.store import Stored, Summary
+from sagafsm.signals import has_signal
+from sagafsm.steps import Defined
+from sagafsm.store import Store, Stored, Summary
+from sagafsm.trees import abandon, histories, returns_of
 
 PAGE = 100
 
@@ -164,25 +163,50 @@ class Operations:
     def cancel(self, instance_id: str, *, by: str | None, reason: str) -> Steps[SagaInstance]:
         """Post a cancel, and handle it when nobody owns the instance and its definition is at hand."""
         check_words("cancel", by=by, reason=reason, required=True)
+        refuse_nested(instance_id, "cancel")
         stored = yield from self.driving.load(instance_id)
         if stored.instance.is_at_rest or passed_pivot(stored.instance):
             raise refused(stored.instance, "cancel")
         request = e.CancelRequested(request_id=uuid4().hex, by=by, reason=reason)
+        return (yield from self._posted(stored, request, "cancel"))
+
+    def _posted(self, stored: Stored, request: e.Request, operation: str) -> Steps[SagaInstance]:
+        """Post a request, and handle it when nobody owns the instance and its definition is at hand."""
+        instance_id = stored.instance.id
         yield StoreCall(functools.partial(self.driving.store.post, instance_id, request))
         if not is_owned(stored.summary) and self.driving.registry.knows(stored.instance):
             try:
-                return (yield from self.driving.drive(stored, "until_parked", "cancel"))
+                return (yield from self.driving.drive(stored, "until_parked", operation))
             except (NotClaimed, DefinitionError, DefinitionChanged, ResourceMissing):
                 # Whoever drives it next reads the mail first; here it cannot be.
                 pass
         return (yield from self.driving.load(instance_id)).instance
+
+    def signal(self, instance_id: str, name: str, payload: Any, *, request_id: str | None) -> Steps[SagaInstance]:
+        """Post a signal, and handle it when nobody owns the instance and its definition is at hand.
+
+        By a nested instance's id it goes to the root, which passes it on.
+        """
+        root, _, path = instance_id.partition("/")
+        path = f"{path}/{name}" if path else name
+        stored = yield from self.driving.load(root)
+        subject = f"payload of signal {name!r} for instance {instance_id!r}"
+        text = encode(payload, Any, subject=subject, max_payload=self.driving.settings.max_payload)
+        if has_signal(stored.instance, path, request_id):
+            return stored.instance
+        request = e.SignalReceived(request_id=request_id or uuid4().hex, name=path, payload_json=text)
+        return (yield from self._posted(stored, request, "signal"))
 
     def decide(self, instance_id: str, verdict: Verdict) -> Steps[SagaInstance]:
         """Record the decision, with what follows from it in the same commit, and drive on."""
         required = verdict.decision in ("skip", "abandon") or verdict.decision.startswith("resolve")
         check_words(verdict.decision, by=verdict.by, reason=verdict.reason, required=required)
         stored = yield from self.driving.load(instance_id)
-        if verdict.decision == "abandon" or stored.instance.is_at_rest:
+        refuse_nested(instance_id, verdict.decision)
+        sends_back = verdict.decision == "compensate" and stored.instance.state == "completed"
+        if sends_back:
+            verdict.events(stored.instance)
+        elif verdict.decision == "abandon" or stored.instance.is_at_rest:
             return (yield from self._abandon(stored, verdict))
         return (yield from self.driving.drive(stored, "until_parked", verdict.decision, opening=verdict.events))
 
@@ -196,8 +220,7 @@ class Operations:
             # After a process death the block is yet to be recorded: what it concerns is the step that was running.
             concerned = step or next((block.step for block in instance.blocked), instance.current or "")
             subject = f"result of step {concerned!r} of instance {instance_id!r}"
-            known = None if instance.is_at_rest else self.driving.registry.of(instance).by_name.get(concerned)
-            kind = Any if known is None else known.action.returns
+            kind = Any if instance.is_at_rest else returns_of(self.driving.registry.of(instance)[0], concerned)
             result_json = encode(result, kind, subject=subject, max_payload=self.driving.settings.max_payload)
         made = Verdict(decision=verdict, step=step, by=by, reason=reason, result_json=result_json)
         return (yield from self.decide(instance_id, made))
@@ -208,18 +231,20 @@ class Operations:
         self.driving.refuse_reentry(stored.instance, verdict.decision)
 
         def work(lease: Lease) -> Steps[SagaInstance]:
-            journal = Journal((yield from self.driving.claimed(lease)), lease, self.driving.settings.on_event)
-            while True:
-                mail = yield from journal.mail()
-                batch = Batch(None, journal.instance, self.driving.settings.clock.now())
-                batch.record((*mail, *verdict.events(batch.instance)))
-                try:
-                    yield from journal.append(batch)
-                except MailWaits:
-                    continue
-                return journal.instance
+            instance = yield from self.driving.ours(lease)
+            return (yield from abandon(instance, lease, verdict, self.driving))
 
         return (yield from self.driving.owning(stored.summary, work))
+
+    # Looking into what might be ---------------------------------------------------------------------------------------
+
+    def fork(self, instance_id: str, at: int, into: Store) -> Steps[None]:
+        """Copy an instance, as it was once event `at` was recorded, with those nested in it, into another store."""
+        refuse_nested(instance_id, "fork")
+        instance = (yield from self.driving.load(instance_id)).instance
+        instance.at(at)
+        for history in (yield from histories(instance, at, self.driving)):
+            into.import_(history)
 
 
 def verdict_of(result: bool, *, not_done: bool, undone: bool) -> e.Decision:

@@ -12,10 +12,10 @@ from typing import Any, Self, TypeVar
 from sagafsm import events as e
 from sagafsm.clock import Clock, SystemClock
 from sagafsm.decision import Verdict
-from sagafsm.drivers.drive import Settings
 from sagafsm.drivers.effects import Steps
 from sagafsm.drivers.journal import Listener
 from sagafsm.drivers.lease import LeaseKeeper
+from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
 from sagafsm.drivers.sync import SyncPerformer
 from sagafsm.driving import Driving
@@ -24,7 +24,8 @@ from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations, verdict_of
 from sagafsm.payload import MAX_PAYLOAD
 from sagafsm.recovery import RecoveryReport
-from sagafsm.registry import Defined, Registry
+from sagafsm.registry import Registry
+from sagafsm.steps import Defined
 from sagafsm.store import Store, Summary, open_store
 
 T = TypeVar("T")
@@ -248,6 +249,31 @@ class Orchestrator:
         """
         return self._perform(self._operations.cancel(id, by=by, reason=reason))
 
+    def signal(self, id: str, name: str, payload: Any = None, *, request_id: str | None = None) -> SagaInstance:
+        """Give an instance a signal that it waits for, or will; return it once that is handled, if it can be.
+
+        It survives a crash. The first of a name counts, and so does a `request_id` once. A nested instance may be
+        signalled by its own id, or by its root's and the path, "child/approval".
+
+        Raises:
+            RequestError: the saga waits for no such signal.
+            IllegalTransition: it is at rest, goes back, or is past that wait.
+        """
+        return self._perform(self._operations.signal(id, name, payload, request_id=request_id))
+
+    def fork(self, id: str, *, at: int, resources: Mapping[str, Any] | None = None) -> Orchestrator:
+        """A what-if: the instance as it was once event `at` was recorded, in memory, in an orchestrator of its own.
+
+        It is not driven, and has only the `resources` given here, never this orchestrator's.
+
+        Raises:
+            IndexError: there is no event of that number.
+        """
+        store = open_store("memory://")
+        self._perform(self._operations.fork(id, at, store))
+        driving = self._operations.driving
+        return Orchestrator(store, sagas=driving.registry.sagas, resources=resources, clock=driving.settings.clock)
+
     def retry(
         self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
     ) -> SagaInstance:
@@ -285,7 +311,11 @@ class Orchestrator:
     def compensate(
         self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
     ) -> SagaInstance:
-        """Have a blocked instance go back, undoing the step that is in doubt."""
+        """Have an instance go back: one that is blocked, undoing the step in doubt, or one that has completed.
+
+        Raises:
+            IllegalTransition: there is no way back: a pivot has succeeded, or nothing can be undone.
+        """
         return self._decide(id, "compensate", step, by, reason)
 
     def skip(self, id: str, *, reason: str, step: str | None = None, by: str | None = None) -> SagaInstance:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import traceback
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, final
 
 import attrs
 
 from sagafsm import events as e
-from sagafsm.command import Run, RunAction, RunCompensation, RunProbe
-from sagafsm.decide import passed_pivot, process_died
+from sagafsm.command import Prepare, Run, RunAction, RunChild, RunCompensation, RunProbe
+from sagafsm.decide import process_died
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.doubt import leaves_doubt
 from sagafsm.errors import PayloadError, PermanentFailure
 from sagafsm.instance import SagaInstance
+from sagafsm.payload import dumps
 from sagafsm.record import Calls, StepRecord
 from sagafsm.retry import Retry
 
@@ -90,7 +93,22 @@ class StillInDoubt:
     error: Exception | None = None
 
 
-Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt
+@attrs.frozen(kw_only=True)
+class Prepared:
+    """Whether the step's `when` holds, and the input that was computed for it."""
+
+    holds: bool = True
+    input_json: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Parted:
+    """The nested saga rests, or cannot go on now; None: it was never created."""
+
+    child: SagaInstance | None
+
+
+Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt | Prepared | Parted
 
 
 @attrs.frozen(kw_only=True)
@@ -133,6 +151,10 @@ def observe(definition: Definition, instance: SagaInstance, command: Run, outcom
             return _of_probe(Call(definition, instance, step, record, moment), outcome)
         case RunCompensation():
             return _of_compensation(step, record, outcome, moment)
+        case Prepare():
+            return _of_preparation(step, outcome)
+        case RunChild():
+            return _of_child(command, outcome)
         case _:
             raise TypeError(f"no call is made for {command!r}")
 
@@ -166,8 +188,7 @@ def _of_action(call: Call, outcome: Outcome) -> e.Event:
 def _of_raised(call: Call, error: Exception, outer: BaseException | None) -> e.Event:
     name, attempt, record = call.step.name, call.record.attempt, call.record
     permanent = isinstance(error, PermanentFailure)
-    wake_at = None if permanent else _wake_at(call.step.retry, record.action, error, call.moment)
-    wake_at = _by_deadline(call.instance, wake_at, call.moment)
+    retry_at = None if permanent else _retry_at(call.step.retry, record.action, error, call.moment)
     reason = None if permanent or not call.step.effect else _doubt(call.definition, record, error, outer)
     if reason is not None:
         return e.StepInDoubt(
@@ -175,21 +196,12 @@ def _of_raised(call: Call, error: Exception, outer: BaseException | None) -> e.E
             attempt=attempt,
             reason=reason,
             error=recorded(error),
-            retryable=wake_at is not None,
-            retry_at=wake_at,
-            wake_at=wake_at if _waits_for_retry(call, asked=False) else None,
+            retryable=retry_at is not None,
+            retry_at=retry_at,
         )
     # With a cause recorded no action is called any more; a cancel that waits for the pivot ends its retries too.
     last = call.instance.cause is not None or call.instance.cancel is not None
-    return e.StepFailed(step=name, attempt=attempt, error=recorded(error), wake_at=None if last else wake_at)
-
-
-def _waits_for_retry(call: Call, *, asked: bool) -> bool:
-    """Whether a step in doubt next waits for another call; `asked`: its probe has just been."""
-    unasked = call.step.probe is not None and not asked
-    return (
-        "retry" in call.step.in_doubt and not unasked and call.instance.cause is None and call.instance.cancel is None
-    )
+    return e.StepFailed(step=name, attempt=attempt, error=recorded(error), retry_at=None if last else retry_at)
 
 
 def _doubt(
@@ -206,14 +218,8 @@ class AttemptTimedOut(TimeoutError):
     """A call of a step's function did not end within the step's own `timeout`."""
 
 
-def _wake_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:
+def _retry_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:
     return moment.now + retry.pause(calls.spent, moment.draw) if retry.allows(calls.spent, error) else None
-
-
-def _by_deadline(instance: SagaInstance, wake_at: datetime | None, moment: Moment) -> datetime | None:
-    # What is asleep is woken by its `wake_at` alone, so a deadline that passes before must be that.
-    deadline = None if passed_pivot(instance) else instance.deadline
-    return wake_at if wake_at is None or deadline is None or deadline <= moment.now else min(wake_at, deadline)
 
 
 def _of_probe(call: Call, outcome: Outcome) -> e.Event:
@@ -228,7 +234,7 @@ def _of_probe(call: Call, outcome: Outcome) -> e.Event:
                 step=record.name,
                 attempt=record.attempt,
                 error=record.error or process_died(record),
-                wake_at=_called_again_at(call.instance, record, call.moment),
+                retry_at=_called_again_at(call.instance, record, call.moment),
                 evidence="probe",
             )
         case StillInDoubt(error=error):
@@ -239,7 +245,6 @@ def _of_probe(call: Call, outcome: Outcome) -> e.Event:
                 error=None if error is None else recorded(error),
                 retryable=record.retryable,
                 retry_at=record.action.wake_at,
-                wake_at=record.action.wake_at if _waits_for_retry(call, asked=True) else None,
             )
         case _:
             raise TypeError(f"a probe does not give {outcome!r}")
@@ -259,7 +264,59 @@ def _of_compensation(step: StepDefinition, record: StepRecord, outcome: Outcome,
             return e.CompensationSucceeded(step=step.name, attempt=calls.attempt)
         case Raised(error=error) | TimedOut(error=error):
             permanent = isinstance(error, PermanentFailure)
-            wake_at = None if permanent else _wake_at(step.compensation_retry, calls, error, moment)
-            return e.CompensationFailed(step=step.name, attempt=calls.attempt, error=recorded(error), wake_at=wake_at)
+            retry_at = None if permanent else _retry_at(step.compensation_retry, calls, error, moment)
+            return e.CompensationFailed(step=step.name, attempt=calls.attempt, error=recorded(error), retry_at=retry_at)
         case _:
             raise TypeError(f"a compensation does not give {outcome!r}")
+
+
+def _of_preparation(step: StepDefinition, outcome: Outcome) -> e.Event:
+    match outcome:
+        case Prepared(holds=False):
+            return e.StepSkipped(step=step.name)
+        case Prepared(input_json=input_json):
+            return e.StepPrepared(step=step.name, input_json=input_json)
+        case Raised(error=error):
+            return e.StepFailed(step=step.name, attempt=0, error=recorded(error))
+        case _:
+            raise TypeError(f"a preparation does not give {outcome!r}")
+
+
+def _of_child(command: RunChild, outcome: Outcome) -> e.Event:
+    match outcome:
+        case Parted(child=None):
+            error = e.RecordedError(type="sagafsm.NeverBegun", message="the nested saga was never created")
+            return e.StepFailed(step=command.step, attempt=command.attempt, error=error, evidence="child")
+        case Parted(child=SagaInstance() as child):
+            return of_parted(command, child)
+        case Raised(error=error):
+            return e.StepFailed(step=command.step, attempt=command.attempt, error=recorded(error), evidence="child")
+        case _:
+            raise TypeError(f"a nested saga does not give {outcome!r}")
+
+
+def of_parted(command: RunChild, child: SagaInstance) -> e.Event:
+    """The fact for its parent that a nested saga rests, or cannot go on now."""
+    name, attempt = command.step, command.attempt
+    if not child.is_at_rest:
+        blocks = tuple(e.RecordedBlock(step=b.step, reason=b.reason, decisions=b.decisions) for b in child.blocked)
+        return e.ChildParked(step=name, blocks=blocks, waits=child.waiting, retry_at=child.wake_at)
+    if child.state == "completed":
+        result = ",".join(f"{json.dumps(step.name)}:{step.result_json}" for step in _with_result(child))
+        return e.StepSucceeded(step=name, attempt=attempt, result_json=f"{{{result}}}", evidence="child")
+    left = residue_left(child)
+    if command.direction == "compensation":
+        return e.CompensationSucceeded(step=name, attempt=attempt, residue=left)
+    error = e.RecordedError(type="sagafsm.SagaFailed", message=f"nested saga {child.id!r} failed: {child.why}")
+    return e.StepFailed(step=name, attempt=attempt, error=error, evidence="child", residue=left)
+
+
+def _with_result(child: SagaInstance) -> Iterator[StepRecord]:
+    return (record for record in child.steps.values() if record.result_json is not None)
+
+
+def residue_left(child: SagaInstance) -> tuple[e.RecordedResidue, ...]:
+    """The residue of a nested saga, as its parent's history keeps it."""
+    return tuple(
+        e.RecordedResidue(step=left.step, reason=left.reason, result_json=dumps(left.result)) for left in child.residue
+    )

@@ -11,9 +11,8 @@ import attrs
 from sagafsm import events as e
 from sagafsm.values import replace
 
-StepStatus = Literal["pending", "running", "waiting", "done", "failed", "in_doubt", "unstorable"]
-UndoStatus = Literal["running", "waiting", "failed", "undone", "skipped"]
-ResidueReason = Literal["no_compensation", "in_doubt", "skipped", "abandoned"]
+StepStatus = Literal["pending", "running", "waiting", "parked", "done", "skipped", "failed", "in_doubt", "unstorable"]
+UndoStatus = Literal["running", "waiting", "parked", "failed", "undone", "skipped"]
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -48,12 +47,29 @@ class Calls:
 
 
 @attrs.frozen(kw_only=True, slots=False)
+class Child:
+    """What a parent knows of a nested saga.
+
+    `blocks` and `waits` tell why it is parked, as of event `parked`. `orders` are the decisions and signals that came
+    for it since; `left` is what it may have left, once it ended.
+    """
+
+    blocks: tuple[e.RecordedBlock, ...] = ()
+    waits: bool = False
+    retry_at: datetime | None = None
+    parked: int = 0
+    orders: tuple[e.DecisionMade | e.SignalReceived, ...] = ()
+    left: tuple[e.RecordedResidue, ...] = ()
+
+
+@attrs.frozen(kw_only=True, slots=False)
 class StepRecord:
     """Where one step of an instance stands.
 
     `status` tells of the action, `undo` of the compensation (None until it is first called). `doubt_before`: an
     attempt before the present one is still in doubt. `probed`: the probe has been asked about this doubt.
-    `conceded`: a decision let the doubt be and had it undone.
+    `conceded`: a decision let the doubt be and had it undone. `prepared`: its `when` held, and `input_json` is what
+    was computed as a nested saga's input. `until`: when a wait ends. `child`: where a nested saga stands.
     """
 
     name: str
@@ -69,6 +85,10 @@ class StepRecord:
     retryable: bool = False
     retry_ordered: bool = False
     conceded: bool = False
+    prepared: bool = False
+    input_json: str | None = None
+    until: datetime | None = None
+    child: Child | None = None
 
     @property
     def result(self) -> Any:
@@ -79,6 +99,11 @@ class StepRecord:
     def attempt(self) -> int:
         """How often the action was called."""
         return self.action.attempt
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it is not known if the action took effect, even though it may be called again."""
+        return self.status == "in_doubt" or (self.status == "running" and self.doubt_before)
 
     @property
     def may_have_effect(self) -> bool:
@@ -103,7 +128,8 @@ class Cause:
             "doubt": f"step {self.step!r} was in doubt",
             "payload": f"step {self.step!r} gave a result that cannot be stored",
             "cancel": "cancelled",
-            "decision": f"decided on step {self.step!r}",
+            "decision": f"decided on step {self.step!r}" if self.step else "decided",
+            "parent": "undone with its parent",
         }[self.kind]
         by = f" by {self.by}" if self.by else ""
         why = self.error or self.reason
@@ -119,8 +145,11 @@ class Block(NamedTuple):
 
 
 class Residue(NamedTuple):
-    """What a step may have left in the world. `result` is what its action returned, None when that is not known."""
+    """What a step may have left in the world. `result` is what its action returned, None when that is not known.
+
+    A step of a nested saga is named by its path, "child/step".
+    """
 
     step: str
-    reason: ResidueReason
+    reason: e.ResidueReason
     result: Any

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import attrs
 
 from sagafsm.definition import Definition, differences
 from sagafsm.errors import DefinitionChanged, DefinitionError, listed
+from sagafsm.events import InstanceMigrated
+from sagafsm.evolution import migrated
 from sagafsm.instance import SagaInstance
-
-
-class Defined(Protocol):
-    """What has a definition, perhaps another at each look: a saga whose cells are run again."""
-
-    @property
-    def definition(self) -> Definition:
-        """The present definition."""
-        ...
+from sagafsm.steps import Defined
 
 
 @attrs.define(eq=False)
@@ -39,29 +31,42 @@ class Registry:
         return definition
 
     def knows(self, instance: SagaInstance) -> bool:
-        """Whether the definition of an instance is at hand."""
-        return (instance.saga, instance.version) in self._sagas
+        """Whether a definition under which the instance can go on is at hand."""
+        return (instance.saga, instance.version) in self._sagas or self._successor(instance) is not None
 
-    def of(self, instance: SagaInstance) -> Definition:
-        """The definition that an instance was begun under.
+    def of(self, instance: SagaInstance) -> tuple[Definition, InstanceMigrated | None]:
+        """The definition under which an instance goes on, and the fact that it does so under another than before.
 
         Raises:
             DefinitionError: its saga and version are not registered.
-            DefinitionChanged: they are, but with another structure or under other versions only; the message tells
-                the differences.
+            DefinitionChanged: they are, but with another structure or under other versions only, and nothing says how
+                to migrate; the message tells the differences.
         """
-        if not self.knows(instance):
+        saga = self._sagas.get((instance.saga, instance.version))
+        if saga is None:
+            successor = self._successor(instance)
+            if successor is not None:
+                return successor, migrated(instance, successor, successor.migrations[instance.version]())
             self._refuse_other_version(instance)
             known = listed(f"{name!r} version {version}" for name, version in sorted(self._sagas))
             raise DefinitionError(
                 f"instance {instance.id!r} needs saga {instance.saga!r} version {instance.version}, "
                 f"which is not registered (registered: {known}); pass it in sagas=[...]"
             )
-        definition = self._sagas[instance.saga, instance.version].definition
+        definition = saga.definition
         if definition.fingerprint != instance.fingerprint:
             changed = differences(instance.outline, definition.outline)
             raise DefinitionChanged(instance.id, instance.saga, instance.version, changed)
-        return definition
+        return definition, None
+
+    def _successor(self, instance: SagaInstance) -> Definition | None:
+        """The newest definition that says how instances of this one's version go on."""
+        versions = sorted((version for name, version in self._sagas if name == instance.saga), reverse=True)
+        for version in versions:
+            definition = self._sagas[instance.saga, version].definition
+            if instance.version in definition.migrations:
+                return definition
+        return None
 
     def _refuse_other_version(self, instance: SagaInstance) -> None:
         versions = sorted(version for name, version in self._sagas if name == instance.saga)
@@ -69,3 +74,8 @@ class Registry:
             changed = differences(instance.outline, self._sagas[instance.saga, versions[-1]].definition.outline)
             told = (f"registered is version {listed(versions)}", *changed)
             raise DefinitionChanged(instance.id, instance.saga, instance.version, told)
+
+    @property
+    def sagas(self) -> tuple[Defined, ...]:
+        """Every saga that is registered."""
+        return tuple(self._sagas.values())

@@ -8,27 +8,29 @@ from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from sagafsm.definition import (
+    COMPENSATION_RETRY,
+    NO_RETRY,
     Definition,
     InDoubt,
+    Migration,
     check_duration,
     check_label,
     check_name,
 )
+from sagafsm.drafts import Drafts
 from sagafsm.errors import DefinitionError
-from sagafsm.function import function_name
 from sagafsm.instance import SagaInstance
 from sagafsm.machine import Table
 from sagafsm.orchestrator import Orchestrator
 from sagafsm.retry import Retry
 from sagafsm.risks import Risk, risks_of
-from sagafsm.steps import Defaults, Options, StepDraft, Undo
+from sagafsm.steps import Defaults, Options, Undo
 from sagafsm.view.mermaid import mermaid
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
-NO_RETRY = Retry(1)
-COMPENSATION_RETRY = Retry(5)
+M = TypeVar("M", bound=Migration)
 
 
 class Step(Generic[P, R]):
@@ -62,7 +64,7 @@ class Step(Generic[P, R]):
         """
 
         def define(fn: F) -> F:
-            self.saga._undo(self.name, Undo(fn=fn, retry=retry, timeout=timeout))
+            self.saga.drafts.undo(self.name, Undo(fn=fn, retry=retry, timeout=timeout))
             return fn
 
         return define if fn is None else define(fn)
@@ -72,7 +74,7 @@ class Step(Generic[P, R]):
 
         It takes an action's parameters and returns `Done(result)`, `NOT_DONE` or `IN_DOUBT`.
         """
-        self.saga._probe(self.name, fn)
+        self.saga.drafts.probe(self.name, fn)
         return fn
 
 
@@ -106,20 +108,19 @@ class Saga:
         self.version, self.input, self.deadline = version, input, deadline
         if isinstance(unknown_on, type):
             raise DefinitionError(f"{what} takes unknown_on= as Exception types in a tuple, not {unknown_on!r}")
-        self._defaults = Defaults(
+        defaults = Defaults(
             resources=_checked_resources(resources, what),
             unknown_on=tuple(unknown_on),
             in_doubt=in_doubt,
             retry=retry,
             timeout=timeout,
         )
-        self._defaults.check(what)
-        self._steps: dict[str, StepDraft] = {}
-        self._definition: Definition | None = None
+        defaults.check(what)
+        self.drafts = Drafts(self.name, version, input, deadline, defaults)
         self._orchestrator: Orchestrator | None = None
 
     def __repr__(self) -> str:
-        return f"<Saga {self.name!r} version {self.version}: {' -> '.join(self._steps) or 'no steps yet'}>"
+        return f"<Saga {self.name!r} version {self.version}: {' -> '.join(self.drafts.steps) or 'no steps yet'}>"
 
     # Defining ---------------------------------------------------------------------------------------------------------
 
@@ -136,6 +137,9 @@ class Saga:
         in_doubt: InDoubt | None = ...,
         pivot: bool = ...,
         effect: bool = ...,
+        group: str | None = ...,
+        when: Callable[..., Any] | None = ...,
+        max_concurrency: int | None = ...,
     ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
     def step(
         self,
@@ -148,19 +152,35 @@ class Saga:
         in_doubt: InDoubt | None = None,
         pivot: bool = False,
         effect: bool = True,
+        group: str | None = None,
+        when: Callable[..., Any] | None = None,
+        max_concurrency: int | None = None,
     ) -> Step[P, R] | Callable[[Callable[P, R]], Step[P, R]]:
         """Define the next step by its action.
 
         The action's parameters are matched by name: `input`, earlier steps (their results), resources, `ctx`.
-        `effect=False` says that it changes nothing; `pivot` that after its success there is no way back.
+        `effect=False` says that it changes nothing; `pivot` that after its success there is no way back. Consecutive
+        steps of one `group` run concurrently. `when`, a pure function of `input`, earlier steps and `ctx`, says whether
+        the step is called at all; a skipped one gives None. `max_concurrency` bounds its calls under one
+        AsyncOrchestrator.
 
         Raises:
             DefinitionError: a parameter matches nothing, or the name is no identifier, reserved or taken.
         """
-        options = Options(title=title, retry=retry, timeout=timeout, in_doubt=in_doubt, pivot=pivot, effect=effect)
+        options = Options(
+            title=title,
+            retry=retry,
+            timeout=timeout,
+            in_doubt=in_doubt,
+            pivot=pivot,
+            effect=effect,
+            group=group,
+            when=when,
+            max_concurrency=max_concurrency,
+        )
 
         def define(fn: Callable[P, R]) -> Step[P, R]:
-            return Step(self, self._define(name, fn, options), fn)
+            return Step(self, self.drafts.define(name, fn, options), fn)
 
         return define if fn is None else define(fn)
 
@@ -179,51 +199,81 @@ class Saga:
         in_doubt: InDoubt | None = None,
         pivot: bool = False,
         effect: bool = True,
+        group: str | None = None,
+        when: Callable[..., Any] | None = None,
+        max_concurrency: int | None = None,
     ) -> Step[P, R]:
         """Define the next step with its compensation and probe in one call; as `step` otherwise."""
-        before = dict(self._steps)
-        options = Options(title=title, retry=retry, timeout=timeout, in_doubt=in_doubt, pivot=pivot, effect=effect)
+        before = dict(self.drafts.steps)
+        options = Options(
+            title=title,
+            retry=retry,
+            timeout=timeout,
+            in_doubt=in_doubt,
+            pivot=pivot,
+            effect=effect,
+            group=group,
+            when=when,
+            max_concurrency=max_concurrency,
+        )
         try:
-            self._define(name, action, options)
+            self.drafts.define(name, action, options)
             if compensation is not None:
-                self._undo(name, Undo(fn=compensation, retry=compensation_retry, timeout=compensation_timeout))
+                self.drafts.undo(name, Undo(fn=compensation, retry=compensation_retry, timeout=compensation_timeout))
             if probe is not None:
-                self._probe(name, probe)
+                self.drafts.probe(name, probe)
         except DefinitionError:
             # One call is one definition: a refused compensation leaves no half-defined step behind.
-            self._steps = before
+            self.drafts.restore(before)
             raise
         return Step(self, name, action)
 
-    def _define(self, name: str | None, fn: Callable[..., Any], options: Options) -> str:
-        if not callable(fn):
-            raise DefinitionError(f"a step of saga {self.name!r} takes a function, not {fn!r}")
-        name = function_name(fn) if name is None else name
-        if name is None:
-            raise DefinitionError(f"a step of saga {self.name!r} made of {fn!r} needs a name (name=...)")
-        old = self._steps.get(name)
-        if old is None or not old.is_same(fn):
-            taken = dict.fromkeys(self._steps, f"a step of saga {self.name!r}")
-            taken |= dict.fromkeys(self._defaults.resources, f"a resource of saga {self.name!r}")
-            check_name(name, "step", taken)
-        earlier = self._earlier(name)
-        draft = StepDraft.define(name, fn, options, self._defaults, earlier, others=self._steps, old=old)
-        self._change(name, draft)
-        return name
+    def add_saga(
+        self,
+        name: str,
+        child: Saga,
+        *,
+        input: Callable[..., Any] | None = None,
+        title: str | None = None,
+        group: str | None = None,
+        when: Callable[..., Any] | None = None,
+    ) -> None:
+        """Define the next step as a nested saga: an instance of its own, with the id "parent/name".
 
-    def _undo(self, name: str, undo: Undo) -> None:
-        self._change(name, self._steps[name].with_compensation(undo, self._defaults, self._earlier(name), self._steps))
+        Its input is the parent's, or what `input` returns, a pure function of `input`, earlier steps and `ctx`; its
+        result is the child's results by name. It is undone by undoing the child's steps in reverse.
 
-    def _probe(self, name: str, fn: Callable[..., Any]) -> None:
-        self._change(name, self._steps[name].with_probe(fn, self._defaults, self._earlier(name)))
+        Raises:
+            DefinitionError: the child contains this saga, has a pivot, or would stand behind one.
+        """
+        self.drafts.nest(name, child, _options(title=title, group=group, when=when), input)
 
-    def _earlier(self, name: str) -> tuple[str, ...]:
-        names = tuple(self._steps)
-        return names[: names.index(name)] if name in self._steps else names
+    def wait_for(self, name: str, *, timeout: timedelta | None = None, title: str | None = None) -> None:
+        """Define the next step as a wait for a signal; its payload is the step's result.
 
-    def _change(self, name: str, draft: StepDraft) -> None:
-        self._steps[name] = draft
-        self._definition = None
+        A signal that came before it is kept. Without one within `timeout` the step fails. The instance is parked
+        meanwhile: `run` returns it, and the wait outlives the process.
+        """
+        check_duration(timeout, f"timeout of wait {name!r}")
+        self.drafts.wait(name, _options(title=title, timeout=timeout))
+
+    def group(self, name: str, *, max_concurrency: int | None = None) -> None:
+        """Set how many members of a group run at once; steps become members by their `group=`."""
+        self.drafts.limit(name, max_concurrency)
+
+    def migrate_from(self, version: int) -> Callable[[M], M]:
+        """Define how instances of an older version go on under this one.
+
+        The decorated function takes nothing and returns the steps' new names by their old ones, None for a step that
+        is gone; those that it does not name keep theirs. An instance is migrated when it is next driven, durably, and
+        refused where its current step has gone or a compensation would be lost.
+        """
+
+        def define(migration: M) -> M:
+            self.drafts.migrate(version, migration)
+            return migration
+
+        return define
 
     @property
     def definition(self) -> Definition:
@@ -232,18 +282,7 @@ class Saga:
         Raises:
             DefinitionError: the saga has no steps, or a step's policy would undo what nothing undoes.
         """
-        if self._definition is None:
-            drafts = tuple(self._steps.values())
-            self._definition = Definition(
-                saga=self.name,
-                version=self.version,
-                input=_input_type(self.name, self.input, drafts),
-                resources=self._defaults.resources,
-                steps=tuple(draft.definition(self._defaults) for draft in drafts),
-                unknown_on=self._defaults.unknown_on,
-                deadline=self.deadline,
-            )
-        return self._definition
+        return self.drafts.definition
 
     # Looking ----------------------------------------------------------------------------------------------------------
 
@@ -304,16 +343,6 @@ def _checked_resources(resources: Iterable[str], what: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _input_type(saga: str, declared: Any, drafts: Iterable[StepDraft]) -> Any:
-    """The declared type of the input, or the one that the steps' annotations agree on."""
-    if declared is not None:
-        return declared
-    found: dict[str, Any] = {}
-    for draft in drafts:
-        for kind, where in draft.input_types():
-            if kind not in found.values():
-                found[where] = kind
-    if len(found) > 1:
-        told = " and ".join(f"{where} {kind!r}" for where, kind in found.items())
-        raise DefinitionError(f"saga {saga!r} is given its input as different types: {told} (declare input=...)")
-    return next(iter(found.values()), Any)
+def _options(**given: Any) -> Options:
+    options = {"title": None, "retry": None, "timeout": None, "in_doubt": None, "pivot": False, "effect": True}
+    return Options(**{**options, **given})

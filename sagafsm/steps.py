@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import attrs
 
 from sagafsm.definition import (
+    Definition,
     InDoubt,
     Policy,
     StepDefinition,
     check_duration,
     check_in_doubt,
+    check_limit,
     check_retry_on,
     policies,
 )
 from sagafsm.errors import DefinitionError
+from sagafsm.events import StepKind
 from sagafsm.function import Function, Role, Scope, bind, origin
 from sagafsm.retry import Retry
 
 Origin = tuple[str, ...] | None
+
+
+class Defined(Protocol):
+    """What has a definition, perhaps another at each look: a saga whose cells are run again."""
+
+    @property
+    def definition(self) -> Definition:
+        """The present definition."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -54,10 +66,16 @@ class Options:
     in_doubt: InDoubt | None
     pivot: bool
     effect: bool
+    group: str | None = None
+    when: Callable[..., Any] | None = None
+    max_concurrency: int | None = None
 
     def check(self, name: str) -> None:
         """Refuse options that are wrong by themselves."""
         what = f"step {name!r}"
+        check_limit(self.max_concurrency, what)
+        if self.pivot and self.group is not None:
+            raise DefinitionError(f"{what} is the pivot, which is in no group (it is in {self.group!r})")
         if self.in_doubt is not None:
             policies(self.in_doubt, what)
         check_duration(self.timeout, f"timeout of {what}")
@@ -100,10 +118,14 @@ class StepDraft:
 
     name: str
     options: Options
-    action: Function
+    action: Function | None
     origin: Origin
     compensation: Compensation | None = None
     probe: Probe | None = None
+    kind: StepKind = "step"
+    when: Function | None = None
+    child: Defined | None = None
+    input: Function | None = None
 
     @classmethod
     def define(
@@ -134,9 +156,31 @@ class StepDraft:
             origin=origin(fn),
             compensation=kept,
             probe=None if old is None or old.probe is None else attrs.evolve(old.probe, kept=True),
+            when=_bind_pure(options.when, name, "when", earlier),
         )
         draft.check_policy(defaults, pivot)
         return draft
+
+    @classmethod
+    def nest(
+        cls, name: str, child: Defined, options: Options, earlier: Sequence[str], input: Callable[..., Any] | None
+    ) -> StepDraft:
+        """A nested saga as a step."""
+        return cls(
+            name=name,
+            options=options,
+            action=None,
+            origin=None,
+            kind="saga",
+            when=_bind_pure(options.when, name, "when", earlier),
+            child=child,
+            input=_bind_pure(input, name, "input", earlier),
+        )
+
+    @classmethod
+    def wait(cls, name: str, options: Options) -> StepDraft:
+        """A wait for a signal as a step."""
+        return cls(name=name, options=options, action=None, origin=None, kind="wait")
 
     def is_same(self, fn: Callable[..., Any]) -> bool:
         """Whether `fn` is this step's function, defined again."""
@@ -187,6 +231,8 @@ class StepDraft:
 
     def definition(self, defaults: Defaults) -> StepDefinition:
         """The finished step. A saga-wide policy holds where it is allowed, elsewhere the answer is to ask."""
+        if self.kind != "step":
+            return self._plain()
         given, has = self._policy(defaults), self.compensation is not None
         if self.options.in_doubt is not None:
             check_in_doubt(given, self.name, compensation=has)
@@ -207,14 +253,32 @@ class StepDraft:
             effect=self.options.effect,
             compensation_retry=Retry(5) if undo is None else undo.retry,
             compensation_timeout=None if undo is None else undo.timeout,
+            when=self.when,
+            group=self.options.group,
+            max_concurrency=self.options.max_concurrency,
+        )
+
+    def _plain(self) -> StepDefinition:
+        """A nested saga or a wait: without policies of its own."""
+        return StepDefinition(
+            name=self.name,
+            title=self.options.title,
+            kind=self.kind,
+            effect=self.kind == "saga",
+            timeout=self.options.timeout,
+            when=self.when,
+            group=self.options.group,
+            child=None if self.child is None else self.child.definition,
+            input=self.input,
         )
 
     def input_types(self) -> Iterator[tuple[Any, str]]:
         """The types that its functions declare for `input`, and where."""
-        bound = [self.action]
-        bound += [self.compensation.function] if self.compensation is not None else []
-        bound += [self.probe.function] if self.probe is not None else []
-        for function in bound:
+        undo = None if self.compensation is None else self.compensation.function
+        probe = None if self.probe is None else self.probe.function
+        for function in (self.action, undo, probe, self.when, self.input):
+            if function is None:
+                continue
             for parameter in function.parameters:
                 if parameter.source == "input" and parameter.type is not Any:
                     yield parameter.type, f"by the {function.role} of step {self.name!r} as"
@@ -224,6 +288,20 @@ def _bind(fn: Callable[..., Any], name: str, role: Role, earlier: Sequence[str],
     if not callable(fn):
         raise DefinitionError(f"the {role} of step {name!r} must be a function, not {fn!r}")
     return bind(fn, Scope(step=name, role=role, earlier=earlier, resources=defaults.resources))
+
+
+def _bind_pure(
+    fn: Callable[..., Any] | None, name: str, role: Literal["when", "input"], earlier: Sequence[str]
+) -> Function | None:
+    """A function that is asked before its step starts. It is pure: it is given no resources, and is not async."""
+    if fn is None:
+        return None
+    if not callable(fn):
+        raise DefinitionError(f"{role}= of step {name!r} must be a function, not {fn!r}")
+    bound = bind(fn, Scope(step=name, role=role, earlier=earlier, resources=()))
+    if bound.is_async:
+        raise DefinitionError(f"{role}= of step {name!r} is async, but it is pure: it may be asked again at any time")
+    return bound
 
 
 def _pivot_before(others: Mapping[str, StepDraft], name: str) -> str | None:

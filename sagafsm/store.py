@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import attrs
 
 from sagafsm.errors import StoreError, listed
-from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
+from sagafsm.events import BlockReason, Event, InstanceBlocked, InstanceMigrated, Request
 from sagafsm.fold import KEEPS_PARKED
 from sagafsm.instance import AT_REST, SagaInstance
 
@@ -39,6 +39,7 @@ class Summary:
     created_at: datetime
     updated_at: datetime
     blocked: BlockReason | None = None
+    waiting: bool = False
     wake_at: datetime | None = None
     owner: Owner | None = None
     token: int = 0
@@ -55,34 +56,54 @@ class Summary:
 class Changes:
     """What a batch of events changes in a summary.
 
-    `state` None: it stays as it was. `parking` False: `blocked` and `wake_at` stay as they were. `adds_block`: an
-    instance that was blocked before stays so for its old reason, as the first one counts.
+    `state` None: it stays as it was. `parking` False: `blocked`, `waiting` and `wake_at` stay as they were.
+    `adds_block`: an instance that was blocked before stays so for its old reason, as the first one counts.
     """
 
     state: str | None
     parking: bool
     adds_block: bool
     blocked: BlockReason | None
+    waiting: bool
     wake_at: datetime | None
+    version: int | None
 
     @property
     def releases(self) -> bool:
-        """Whether the instance has no owner after the batch: it ended, or it is blocked."""
-        return self.state in AT_REST or (self.parking and self.blocked is not None)
+        """Whether the instance has no owner after the batch: it ended, is blocked, or waits for a signal."""
+        return self.state in AT_REST or (self.parking and (self.blocked is not None or self.waiting))
 
 
 def changes(events: Sequence[Event]) -> Changes:
     """What `events` change in the summary of their instance; stores call it, so that no two of them differ."""
     state: str | None = None
-    blocked, wake_at = None, None
+    blocked, wake_at, waiting, version = None, None, False, None
     parking = unblocks = False
     for event in events:
         state = event.state or state
+        if isinstance(event, KEEPS_PARKED):
+            continue
+        parking, wake_at, waiting = True, event.wake_at, event.waiting
         if isinstance(event, InstanceBlocked):
-            parking, blocked, wake_at = True, blocked or event.reason, event.wake_at
-        elif not isinstance(event, KEEPS_PARKED):
-            parking, unblocks, blocked, wake_at = True, True, None, getattr(event, "wake_at", None)
-    return Changes(state=state, parking=parking, adds_block=parking and not unblocks, blocked=blocked, wake_at=wake_at)
+            blocked = blocked or event.reason
+        else:
+            unblocks, blocked = True, None
+            if isinstance(event, InstanceMigrated):
+                version = event.version
+    return Changes(
+        state=state,
+        parking=parking,
+        adds_block=parking and not unblocks,
+        blocked=blocked,
+        waiting=waiting,
+        wake_at=wake_at,
+        version=version,
+    )
+
+
+def is_unfinished(instance_id: str, state: str) -> bool:
+    """Whether recovery has to look at the instance by itself; a nested one is recovered as a part of its tree."""
+    return state not in AT_REST and "/" not in instance_id
 
 
 @attrs.frozen(kw_only=True)
@@ -120,8 +141,8 @@ class Store(Protocol):
         """Add events to an instance's history and return its new version.
 
         All events are stored or none. Once this returns, they survive a crash. Events that carry a `request_id`
-        absorb the mail of that id in the same commit. An append that ends or blocks the instance (see `changes`)
-        also releases it.
+        absorb the mail of that id in the same commit. An append that ends or parks the instance (see `changes`) also
+        releases it.
 
         Raises:
             StoreConflict: somebody else appended since `expected_version`, or the claim of `token` is over: given up,
@@ -153,8 +174,9 @@ class Store(Protocol):
         """Up to `limit` summaries in order of id, those behind id `after`, that match everything given.
 
         `state` is a state ("running:charge") or a phase ("running"). `blocked` True or False, or one reason.
-        `due`: neither at rest nor, unless mail waits, parked at that moment: `wake_at` is reached or, unless the
-        instance is blocked, absent. The cost of a `due` page grows with the unfinished, not with what is at rest.
+        `due`: roots that are neither at rest nor, unless mail waits, parked at that moment: `wake_at` is reached or,
+        unless the instance is blocked or waits for a signal, absent. The cost of a `due` page grows with the
+        unfinished, not with what is at rest.
         """
         ...
 

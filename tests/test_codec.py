@@ -34,6 +34,8 @@ OUTLINES = st.builds(
     compensation=st.booleans(),
     probe=st.booleans(),
     pivot=st.booleans(),
+    kind=st.sampled_from(typing.get_args(e.StepKind)),
+    group=st.none() | st.text(),
 )
 
 
@@ -45,9 +47,30 @@ def event_classes() -> list[type[e.Event]]:
 
 def values_of(field: str, kind: Any) -> st.SearchStrategy[Any]:
     """Values for one field of an event, by its annotation."""
-    if field in ("input_json", "result_json"):
+    if field in ("input_json", "result_json", "payload_json"):
         strategy: st.SearchStrategy[Any] = PAYLOADS
         return strategy | st.none() if kind == str | None else strategy
+    nested = st.lists(OUTLINES, max_size=2).map(tuple)
+    blocks = st.builds(
+        e.RecordedBlock,
+        step=st.text(),
+        reason=st.sampled_from(typing.get_args(e.BlockReason)),
+        decisions=st.lists(st.sampled_from(typing.get_args(e.Decision))).map(tuple),
+    )
+    residue = st.builds(
+        e.RecordedResidue,
+        step=st.text(),
+        reason=st.sampled_from(typing.get_args(e.ResidueReason)),
+        result_json=st.none() | PAYLOADS,
+    )
+    listed = {
+        "blocks": st.lists(blocks, max_size=2).map(tuple),
+        "residue": st.lists(residue, max_size=2).map(tuple),
+        "renamed": st.lists(st.tuples(st.text(), st.none() | st.text()), max_size=2).map(tuple),
+        "steps": st.lists(st.builds(attrs.evolve, OUTLINES, steps=nested), max_size=3).map(tuple),
+    }
+    if field in listed:
+        return listed[field]
     named = {"error": ERRORS, "steps": st.lists(OUTLINES).map(tuple), "number": st.integers(1, 10**6)}
     if field in named:
         return named[field] | st.none() if type(None) in typing.get_args(kind) else named[field]
@@ -55,7 +78,14 @@ def values_of(field: str, kind: Any) -> st.SearchStrategy[Any]:
         return st.lists(st.sampled_from(typing.get_args(typing.get_args(kind)[0]))).map(tuple)
     if typing.get_origin(kind) is typing.Literal:
         return st.sampled_from(typing.get_args(kind))
-    simple = {int: st.integers(0, 10**9), str: st.text(), bool: st.booleans(), datetime: MOMENTS, type(None): st.none()}
+    simple = {
+        int: st.integers(0, 10**9),
+        float: st.floats(0, 1e9),
+        str: st.text(),
+        bool: st.booleans(),
+        datetime: MOMENTS,
+        type(None): st.none(),
+    }
     members = typing.get_args(kind) or (kind,)
     return st.one_of([simple[member] for member in members])
 
@@ -72,6 +102,17 @@ def test_every_event_is_examined() -> None:
     """The events of the design are all there."""
     assert {
         "InstanceCreated",
+        "InstanceStarted",
+        "InstanceMigrated",
+        "StepPrepared",
+        "StepSkipped",
+        "StepPassedOver",
+        "WaitStarted",
+        "SignalReceived",
+        "ChildParked",
+        "ChildResumed",
+        "ChildAbandoned",
+        "DecisionCameTooLate",
         "StepStarted",
         "StepSucceeded",
         "StepFailed",
@@ -132,18 +173,19 @@ def test_bodies_are_kept_for_ever() -> None:
         input_json='{"a":[1,"ä"]}',
         steps=(e.StepOutline(name="charge", compensation=True),),
     )
-    text = (
+    told = (
         '{"type":"InstanceCreated","at":"2026-01-02T03:04:05.000000+00:00","state":"pending","id":"o-1","saga":"order",'
-        '"version":1,"fingerprint":"f","steps":[{"name":"charge","title":null,"effect":true,"compensation":true,'
-        '"probe":false,"pivot":false}],"input":{"a":[1,"ä"]}}'
+        '"version":1,"fingerprint":"f","steps":[%s],"input":{"a":[1,"ä"]}}'
     )
+    text = told % '{"name":"charge","compensation":true}'
     assert text == encode_event(created)
-    assert created == decode_event(text, number=1)
+    in_full = '{"name":"charge","title":null,"effect":true,"compensation":true,"probe":false,"pivot":false}'
+    assert created == decode_event(text, number=1) == decode_event(told % in_full, number=1)
     error = e.RecordedError(type="builtins.KeyError", message="'x'")
     doubt = e.StepInDoubt(number=7, at=at, step="charge", attempt=2, reason="timeout", error=error, wake_at=at)
     text = (
-        '{"type":"StepInDoubt","at":"2026-01-02T03:04:05.000000+00:00","step":"charge","attempt":2,"reason":"timeout",'
-        '"error":{"type":"builtins.KeyError","message":"\'x\'","traceback":null},"wake_at":"2026-01-02T03:04:05.000000+00:00"}'
+        '{"type":"StepInDoubt","at":"2026-01-02T03:04:05.000000+00:00","wake_at":"2026-01-02T03:04:05.000000+00:00",'
+        '"step":"charge","attempt":2,"reason":"timeout","error":{"type":"builtins.KeyError","message":"\'x\'"}}'
     )
     assert text == encode_event(doubt)
     assert doubt == decode_event(text, number=7)
@@ -167,7 +209,7 @@ def test_bodies_are_kept_for_ever() -> None:
         ('{"type":"StepStarted","step":"a","attempt":1}', "TypeError("),
         ('{"type":"StepFailed","step":"a","attempt":1,"error":{"kind":"x"}}', "TypeError("),
         ('{"type":"InstanceCreated","steps":3}', "TypeError("),
-        ('{"type":"InstanceCreated"}', "KeyError('steps')"),
+        ('{"type":"InstanceCreated"}', "TypeError("),
     ],
 )
 def test_what_is_no_event_is_told(text: str, problem: str) -> None:
@@ -197,7 +239,7 @@ def event_or_error(text: str) -> e.Event | SagaError:
 
 
 @given(event=EVENTS, number=st.integers(1, 10**6))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_every_single_flipped_bit_is_found(event: e.Event, number: int) -> None:
     """Whichever bit of a body is flipped, it is no UTF-8 any more or the checksum is another."""
     body = encode_event(event)

@@ -231,7 +231,7 @@ def test_decisions_of_what_is_not_blocked_are_refused(decision: str, state: str,
         return
     with pytest.raises(IllegalTransition) as caught:
         bench.ask(operation, "o-1", **given)
-    allowed = "resume, cancel, abandon" if state == "pending" else "nothing"
+    allowed = {"pending": "resume, cancel, abandon", "completed": "compensate"}.get(state, "nothing")
     assert f"instance 'o-1' is {state}, which does not allow {decision!r} (allowed: {allowed})" == str(caught.value)
 
 

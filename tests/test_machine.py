@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm.events import StepOutline
-from sagafsm.machine import Row, build_table, rows_of, states_of
+from sagafsm.machine import Row, build_table, rows_of, states_of, units_of
 
 
 @st.composite
@@ -72,23 +72,23 @@ def plain(name: str, *, compensation: bool = False, pivot: bool = False) -> Step
 @given(steps=shapes())
 def test_every_table_is_the_one_of_the_design(steps: tuple[StepOutline, ...]) -> None:
     """Whatever the saga, its table is exactly the design's: no row more, none less, none elsewhere."""
-    assert restated(steps) == dict(build_table(steps))
+    assert restated(steps) == dict(build_table(units_of(steps)))
 
 
 @given(steps=shapes())
 def test_no_table_is_larger_than_it_must_be(steps: tuple[StepOutline, ...]) -> None:
     """A saga of n steps has at most 6n+4 rows, each trigger and state with one target."""
-    rows = rows_of(steps)
+    rows = rows_of(units_of(steps))
 
     assert len(rows) <= 6 * len(steps) + 4
     assert {1} == set(Counter((row.trigger, row.source) for row in rows).values())
-    assert len(rows) == len(build_table(steps))
+    assert len(rows) == len(build_table(units_of(steps)))
 
 
 @given(steps=shapes())
 def test_every_state_is_reached_and_left(steps: tuple[StepOutline, ...]) -> None:
     """Every state can be reached from `pending`, and from every one there is a way to rest."""
-    table, states = build_table(steps), states_of(steps)
+    table, states = build_table(units_of(steps)), states_of(units_of(steps))
     reached = {"pending"}
     while more := {target for (_, source), target in table.items() if source in reached} - reached:
         reached |= more
@@ -103,7 +103,7 @@ def test_every_state_is_reached_and_left(steps: tuple[StepOutline, ...]) -> None
 @given(steps=shapes())
 def test_there_is_no_way_back_behind_a_pivot(steps: tuple[StepOutline, ...]) -> None:
     """Behind the pivot only `succeed` and `abandon` lead on; out of the pivot also `fail`, which leaves nothing of it."""
-    table = build_table(steps)
+    table = build_table(units_of(steps))
     names = [step.name for step in steps]
     pivots = [names.index(step.name) for step in steps if step.pivot]
 
@@ -118,7 +118,7 @@ def test_there_is_no_way_back_behind_a_pivot(steps: tuple[StepOutline, ...]) -> 
 @given(steps=shapes())
 def test_backward_is_the_strict_reverse(steps: tuple[StepOutline, ...]) -> None:
     """From any compensation `undo` passes every earlier compensation, nearest first, and ends failed."""
-    table = build_table(steps)
+    table = build_table(units_of(steps))
     backward = [f"compensating:{step.name}" for step in reversed(steps) if step.compensation]
 
     walked = backward[:1]
@@ -132,7 +132,7 @@ def test_states_stand_in_the_order_in_which_they_are_met() -> None:
     """Forward, completed, backward, failed: as an instance that goes all the way and back would meet them."""
     steps = (plain("reserve", compensation=True), plain("check"), plain("charge", compensation=True))
 
-    assert states_of(steps) == (
+    assert states_of(units_of(steps)) == (
         "pending",
         "running:reserve",
         "running:check",
@@ -160,12 +160,12 @@ def test_the_rows_of_a_small_saga() -> None:
         Row("abandon", "running:ship", "failed"),
         Row("abandon", "compensating:reserve", "failed"),
     )
-    assert expected == rows_of((plain("reserve", compensation=True), plain("ship", pivot=True)))
+    assert expected == rows_of(units_of((plain("reserve", compensation=True), plain("ship", pivot=True))))
 
 
 def test_a_table_cannot_be_changed() -> None:
     """The table is the single truth: nobody writes into it."""
-    table = build_table((plain("reserve"),))
+    table = build_table(units_of((plain("reserve"),)))
 
     with pytest.raises(TypeError):
         table["fail", "pending"] = "failed"  # type: ignore[index]

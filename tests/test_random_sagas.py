@@ -182,7 +182,7 @@ def settled(history: tuple[e.Event, ...]) -> list[str]:
     for event in history:
         if isinstance(event, e.StepStarted | e.CompensationStarted | e.StepInDoubt):
             continue
-        if isinstance(event, e.StepFailed) and event.evidence == "probe" and event.wake_at is not None:
+        if isinstance(event, e.StepFailed) and event.evidence == "probe" and event.retry_at is not None:
             continue
         words = line(event).removesuffix(" by probe").split()
         told.append(" ".join(word for word in words if not word.isdigit()))

@@ -14,7 +14,7 @@ import attrs
 from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound, StoreError
 from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
-from sagafsm.store import Owner, Stored, Summary, changes
+from sagafsm.store import Owner, Stored, Summary, changes, is_unfinished
 from sagafsm.values import replace
 from sagafsm_adapters.refusals import appended_since, check_creation, check_history, check_numbers, claim_lost, owned
 
@@ -50,7 +50,7 @@ class _Entry:
         blocks = False
         for event in events:
             self.state = event.state or self.state
-            blocks = blocks or type(event) is InstanceBlocked
+            blocks = blocks or event.waiting or type(event) is InstanceBlocked
         if self.state in AT_REST or (blocks and changes(events).releases):
             self.claim = _Claim(self.claim.token)
 
@@ -67,12 +67,13 @@ class _Entry:
         return Summary(
             id=created.id,
             saga=created.saga,
-            version=created.version,
+            version=created.version if parked.version is None else parked.version,
             state=self.state,
             length=len(self.history),
             created_at=created.at,
             updated_at=self.history[-1].at,
             blocked=parked.blocked,
+            waiting=parked.waiting,
             wake_at=parked.wake_at,
             owner=claim.owner,
             token=claim.token,
@@ -123,11 +124,11 @@ class MemoryStore:
 
     def _settle(self, instance_id: str, entry: _Entry) -> None:
         entry.settle()
-        if entry.state in AT_REST:
-            self._unfinished.pop(instance_id, None)
-        else:
+        if is_unfinished(instance_id, entry.state):
             # A completed instance can be sent back.
             self._unfinished[instance_id] = entry
+        else:
+            self._unfinished.pop(instance_id, None)
         entry.settled = len(entry.history)
 
     def create(
@@ -236,7 +237,7 @@ class MemoryStore:
         """See `Store.post`."""
         with self._lock:
             entry = self._entry(instance_id)
-            key = request.request_id
+            key = request.request_id or ""
             if key in entry.requests or key in _request_ids(entry.history):
                 return
             if entry.state in AT_REST:
@@ -255,6 +256,8 @@ class MemoryStore:
             if entry.state not in AT_REST:
                 raise IllegalTransition(instance_id, entry.state, "delete", ("abandon",))
             self._ordered = []
+            for nested in [key for key in self._entries if key.startswith(f"{instance_id}/")]:
+                del self._entries[nested]
             del self._entries[instance_id]
 
     def import_(self, events: Sequence[Event]) -> None:
@@ -270,7 +273,7 @@ def _from_now(lease: timedelta) -> float:
 
 
 def _request_ids(events: Iterable[Event]) -> Iterator[str]:
-    return (event.request_id for event in events if hasattr(event, "request_id"))
+    return (key for event in events if (key := getattr(event, "request_id", None)) is not None)
 
 
 def _is_blocked(row: Summary, blocked: bool | BlockReason | None) -> bool:
@@ -280,5 +283,5 @@ def _is_blocked(row: Summary, blocked: bool | BlockReason | None) -> bool:
 
 
 def _is_due(row: Summary, due: datetime) -> bool:
-    parked = row.blocked is not None if row.wake_at is None else row.wake_at > due
+    parked = row.blocked is not None or row.waiting if row.wake_at is None else row.wake_at > due
     return row.mail > 0 or not parked

@@ -53,7 +53,7 @@ def _of_action(record: StepRecord) -> Expectation:
             return Expectation("either", "in doubt")
         case "waiting" | "failed" | "pending" if record.doubt_before:
             return Expectation("either", "in doubt")
-        case "waiting" | "failed" | "pending":
+        case "waiting" | "failed" | "pending" | "skipped" | "parked":
             return Expectation("gone", "never begun" if record.status == "pending" else "failed")
 
 

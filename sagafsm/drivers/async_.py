@@ -6,18 +6,20 @@ import asyncio
 import functools
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 import attrs
 
 from sagafsm.clock import Clock
 from sagafsm.drivers.effects import (
     Answer,
-    AwaitLate,
     Enter,
+    First,
+    Leave,
+    Pending,
     Refusal,
     Reply,
     Silence,
@@ -95,18 +97,35 @@ class AsyncPerformer:
             raise interrupt
         return future.result(), interrupt
 
-    async def _reply(self, effect: UserCall | Sleep | AwaitLate | Enter) -> Any:
+    async def _reply(self, effect: First | Leave | Sleep | Enter) -> Any:
         match effect:
-            case UserCall():
-                return await self._call(effect)
+            case First(pending=pending, until=until):
+                return await self._first(pending, until)
+            case Leave(pending=pending, interrupted=interrupted):
+                return await _leave(pending, interrupted=interrupted)
             case Sleep(duration=duration):
                 return await self.clock.asleep(duration)
-            case AwaitLate(late=late, grace=grace):
-                return await _await_late(late, grace)
             case Enter(given=given):
                 return await self._resources.enter(given)
             case _:
                 assert_never(effect)
+
+    async def _first(self, pending: Sequence[Pending], until: timedelta | None) -> tuple[Pending, Reply | None] | None:
+        """The first call that ends. One that is alone is awaited right here, without a task of its own."""
+        only = pending[0]
+        if len(pending) == 1 and until is None:
+            if only.handle is None:
+                only.handle = _BEGUN
+                return only, await self._call(only.call)
+            if only.grace is not None and not isinstance(only.handle, Beside):
+                return only, await _await_late(only.late, only.grace)
+        for call in pending:
+            if call.handle is None:
+                call.handle = Beside(asyncio.ensure_future(self._call(call.call)))
+            elif call.grace is not None:
+                call.handle = Beside(asyncio.ensure_future(_await_late(call.late, call.grace)))
+                call.grace = None
+        return await _first_of(pending, until)
 
     async def _call(self, call: UserCall) -> Reply:
         function = functools.partial(call.function.call, *call.positional, **call.named)
@@ -119,6 +138,45 @@ class AsyncPerformer:
             late = until is not None and time.monotonic() >= until
             return Silence(LateCall(worker)) if late else await _awaited(reply.value, until)
         return reply or Silence(LateCall(worker))
+
+
+@attrs.define(eq=False)
+class Beside:
+    """A call that runs beside others, by the task that carries it out, its timeout included."""
+
+    task: asyncio.Task[Any]
+
+
+_BEGUN: Final = object()
+
+
+async def _first_of(pending: Sequence[Pending], until: timedelta | None) -> tuple[Pending, Reply | None] | None:
+    """The first whose task ends; None when `until` passes before."""
+    seconds = None if until is None else until.total_seconds()
+    tasks = [call.handle.task for call in pending]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for call in pending:
+        task: asyncio.Task[Any] = call.handle.task
+        if task.cancelled():
+            # From inside: nobody here has cancelled it.
+            raise asyncio.CancelledError
+        if task.done():
+            return call, task.result()
+    return None
+
+
+async def _leave(pending: Sequence[Pending], *, interrupted: bool) -> None:
+    """Wait until calls have ended of which nobody will hear: what they do must not land after its undo."""
+    tasks = [call.handle.task for call in pending if isinstance(call.handle, Beside)]
+    for task in tasks:
+        if interrupted:
+            task.cancel()
+    interrupt = None
+    for task in tasks:
+        interrupt = await _sit_out(task) or interrupt
+        _look_at(task)
+    if interrupt is not None:
+        raise interrupt
 
 
 async def _ended(worker: asyncio.Future[Any], timeout: timedelta | None) -> Answer | Refusal | None:

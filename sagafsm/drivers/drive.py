@@ -1,232 +1,251 @@
-"""The one loop that drives an instance: commit what follows, do what is ordered, until it rests, parks or must stop."""
+"""The one loop that drives an instance and those nested in it: commit what follows, do what is ordered, until it rests.
+
+Nothing is decided here. The core says what may start now; this loop has it begun, hears what came of it, and commits
+that, in whatever order the calls end.
+"""
 
 from __future__ import annotations
 
-import functools
-import logging
-import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any, Literal
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
 
 import attrs
 
 from sagafsm import events as e
-from sagafsm.batch import Batch, Observation
-from sagafsm.clock import Clock
-from sagafsm.command import Command, Park, Run
-from sagafsm.context import Values, context_of
-from sagafsm.definition import Definition
-from sagafsm.drivers.effects import AwaitLate, Late, Refusal, Reply, Silence, Sleep, Steps, UserCall
-from sagafsm.drivers.journal import Journal, Listener
-from sagafsm.drivers.reading import Reading, called
-from sagafsm.errors import IllegalTransition, MailWaits, PayloadError, StoreError
-from sagafsm.instance import SagaInstance
-from sagafsm.outcome import Moment, Outcome, observe
+from sagafsm.batch import Todo
+from sagafsm.command import Await, Park, Prepare, Rest, Run, RunChild
+from sagafsm.drivers.effects import First, Leave, Pending, Refusal, Reply, Silence, Sleep, Steps
+from sagafsm.drivers.node import Heard, Node, Opening
+from sagafsm.drivers.reading import called
+from sagafsm.drivers.settings import Settings
+from sagafsm.drivers.tree import Tree
+from sagafsm.errors import MailWaits, PayloadError, StoreError
+from sagafsm.outcome import Moment, Outcome, Parted, Raised
 
-log = logging.getLogger("sagafsm")
 LONGEST_SLEEP = timedelta(seconds=1)
-# How far a drive goes: until the instance rests or is blocked; until it would have to sleep; or one command.
+# How far a drive goes: until the instance rests or parks; until it would have to sleep; or one command.
 Mode = Literal["until_parked", "without_sleep", "one_command"]
-# A decision, checked against the instance as it stands once the mail is absorbed and all that follows is recorded.
-Opening = Callable[[SagaInstance], Sequence[e.Event]]
-
-
-@attrs.frozen(kw_only=True)
-class Settings:
-    """What all drives of one orchestrator share. `stopping`: whether it closes, so that nothing new may start."""
-
-    clock: Clock
-    lease: timedelta
-    max_payload: int
-    on_event: Listener | None
-    stopping: Callable[[], bool]
-    draw: Callable[[], float] = random.random
-
-
-@attrs.frozen(kw_only=True)
-class Next:
-    """What is to be done next. `ready`: all that must be durable before is; the call is owed, even when stopping."""
-
-    command: Command
-    ready: bool
 
 
 @attrs.define(eq=False)
 class Drive:
-    """One owner's work on one instance, from claim to release."""
+    """One owner's work on one root and all that is nested in it, from claim to release."""
 
     settings: Settings
-    definition: Definition
-    journal: Journal
-    reading: Reading
-    resources: Mapping[str, Any]
-    _late: list[tuple[Run, Late]] = attrs.field(factory=list, init=False)
+    root: Node
+    tree: Tree
+    mode: Mode
+    _pending: dict[Pending, tuple[Node, Run]] = attrs.field(factory=dict, init=False)
+    _heard: deque[tuple[Node, Heard]] = attrs.field(factory=deque, init=False)
+    _budget: int | None = attrs.field(default=None, init=False)
 
-    def run(self, mode: Mode, *, opening: Opening | None = None, begun: Run | None = None) -> Steps[None]:
-        """Drive until the instance rests or parks, the orchestrator stops, or `mode` says that it is enough.
+    def run(self, *, opening: Opening | None = None, begun: Todo | None = None) -> Steps[None]:
+        """Drive until the root rests or parks, the orchestrator stops, or `mode` says that it is enough.
 
-        `opening`: a decision to record first. `begun`: the command that was written ahead with the creation.
+        `opening`: a decision to record first. `begun`: what was written ahead with the creation.
         """
-        if begun is not None:
-            todo = Next(command=begun, ready=True)
-        else:
-            mail = yield from self.journal.mail()
-            todo = yield from self._settle(None, opening=opening, mail=mail)
-        while isinstance(command := todo.command, Run) and (todo.ready or not self.settings.stopping()):
-            if todo.ready:
-                todo = yield from self._call(command, start_next=mode != "one_command")
-                if mode == "one_command":
-                    return
-            elif mode == "until_parked":
-                todo = yield from self._wait(command)
-            else:
-                return
-
-    def leave(self) -> None:
-        """Have what still runs logged when it ends: this drive owns the instance no longer."""
-        for command, late in self._late:
-            late.when_done(functools.partial(_log_late, self.journal.instance.id, command))
-
-    def _settle(
-        self,
-        outcome: tuple[Run, Outcome] | None,
-        *,
-        opening: Opening | None = None,
-        mail: Sequence[e.Event] = (),
-        follow: bool = True,
-        start: bool = True,
-    ) -> Steps[Next]:
-        """Commit what is known with all that follows from it, and return what is to be done next.
-
-        Its write-ahead is in the same commit, unless its time has not come, the orchestrator stops, or `start` is
-        False. Without `follow` only the outcome is recorded. When mail comes in, all is decided again with it.
-        """
-        observation = None if outcome is None else self._observation(*outcome)
+        self._budget = 1 if self.mode == "one_command" else None
         try:
-            return (yield from self._commit(observation, opening=opening, mail=mail, follow=follow, start=start))
-        except StoreError as error:
-            # Whichever call of the store failed: what the user's function answered is told, as nothing else holds it.
-            error.outcome = None if outcome is None else outcome[1]
+            if begun is not None:
+                yield from self._began(self.root, begun)
+            else:
+                mail = yield from self.root.journal.mail()
+                yield from self._settle(self.root, None, opening=opening, mail=mail)
+            while (yield from self._goes_on()):
+                pass
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            yield Leave(tuple(self._pending), interrupted=not isinstance(error, Exception))
             raise
 
-    def _commit(
-        self,
-        observation: Observation | None,
-        *,
-        opening: Opening | None,
-        mail: Sequence[e.Event],
-        follow: bool,
-        start: bool,
-    ) -> Steps[Next]:
-        late = self._late_results()
-        while True:
-            batch = Batch(self.definition, self.journal.instance, self.settings.clock.now())
-            batch.absorb(mail)
-            batch.record(late)
-            refusal = self._open(batch, opening)
-            if observation is not None:
-                batch.record((observation(batch.instance),))
-            proceeds = follow and refusal is None
-            todo = self._proceed(batch, start) if proceeds else Next(command=Park(), ready=False)
-            try:
-                yield from self.journal.append(batch)
-            except MailWaits:
-                mail = yield from self.journal.mail()
-                continue
-            if refusal is not None:
-                raise refusal
-            return todo
+    def _goes_on(self) -> Steps[bool]:
+        """One thing more; whether there was one."""
+        if self._heard:
+            node, heard = self._heard.popleft()
+            yield from self._settle(node, heard)
+            return True
+        if self._pending:
+            yield from self._hear()
+            return True
+        command = self.root.command
+        due = command.not_before if isinstance(command, Run) and not command.parks else None
+        if due is None or self.mode != "until_parked" or self.root.under_way or self.settings.stopping():
+            return False
+        yield from self._sleep(due)
+        return True
 
-    def _open(self, batch: Batch, opening: Opening | None) -> IllegalTransition | None:
-        """Record a decision, or return why it is refused: what led to the refusal is recorded all the same."""
-        if opening is None:
-            return None
-        batch.proceed()
+    def leave(self) -> Steps[None]:
+        """Let go of what is nested, and have what still runs logged when it ends: all this is owned no longer."""
+        for child in tuple(self.root.children.values()):
+            yield from self.tree.close(child)
+        self.root.leave()
+
+    # Committing -------------------------------------------------------------------------------------------------------
+
+    def _settle(
+        self, node: Node, heard: Heard | None, *, opening: Opening | None = None, mail: Sequence[e.Request] = ()
+    ) -> Steps[None]:
+        """Commit what is known of an instance, with the write-ahead of what may start; have that begun.
+
+        When mail comes in, all is decided again with it.
+        """
+        self.root.journal.lease.check()
         try:
-            batch.record(opening(batch.instance))
-        except IllegalTransition as refusal:
-            return refusal
-        return None
+            while True:
+                start = not self.settings.stopping() and self._budget != 0
+                try:
+                    todo, refusal = yield from node.commit(
+                        heard, opening=opening, mail=mail, start=start, limit=self._budget
+                    )
+                except MailWaits as waits:
+                    if waits.instance_id != node.instance.id:
+                        yield from self._read_above(node)
+                    mail = yield from node.journal.mail()
+                    continue
+                break
+        except StoreError as error:
+            # Whichever call of the store failed: what the user's function answered is told, as nothing else holds it.
+            if error.outcome is None and heard is not None:
+                error.outcome = heard.outcome
+            raise
+        yield from self._began(node, todo)
+        if refusal is not None:
+            raise refusal
 
-    def _proceed(self, batch: Batch, start: bool) -> Next:
-        command = batch.proceed()
-        waits = isinstance(command, Run) and command.not_before is not None and command.not_before > batch.now
-        ready = start and not waits and not self.settings.stopping()
-        if ready:
-            batch.record(command.events)
-        return Next(command=command, ready=ready)
+    def _read_above(self, node: Node) -> Steps[None]:
+        """A request came in for an instance in which this one is nested: it is read there first."""
+        above = node.parent
+        while above is not None:
+            mail = yield from above.journal.mail()
+            if mail:
+                yield from self._settle(above, None, mail=mail)
+            above = above.parent
 
-    def _observation(self, command: Run, outcome: Outcome) -> Observation:
-        # Drawn once: when mail makes the batch anew, the same pause is decided.
-        moment = Moment(now=self.settings.clock.now(), draw=self.settings.draw())
-        return lambda instance: observe(self.definition, instance, command, outcome, moment)
+    def _began(self, node: Node, todo: Todo) -> Steps[None]:
+        """Have begun what a commit has written ahead, and pass on what it says to those nested in it."""
+        node.under_way |= {run.step: run for run in todo.runs}
+        node.command = todo.command
+        for child in tuple(node.children.values()):
+            yield from self.tree.tell(child)
+        for run in todo.runs:
+            yield from self._begin(node, run)
+        if not node.under_way and node.parent is not None:
+            yield from self._part(node)
 
-    def _wait(self, command: Run) -> Steps[Next]:
-        """Sleep until the command is due, looking at the mail as often as a lease is renewed, and at the deadline."""
-        clock, tick = self.settings.clock, min(LONGEST_SLEEP, self.settings.lease / 3)
-        due, deadline = command.not_before, self.journal.instance.deadline
-        while due is not None and (left := due - clock.now()) > timedelta(0) and not self.settings.stopping():
-            until_deadline = tick if deadline is None or deadline <= clock.now() else deadline - clock.now()
-            yield Sleep(min(left, tick, until_deadline))
-            self.journal.lease.check()
-            mail = yield from self.journal.mail()
-            passed = deadline is not None and deadline <= clock.now()
-            if mail or passed:
-                return (yield from self._settle(None, mail=mail))
-        return (yield from self._settle(None))
-
-    def _call(self, command: Run, *, start_next: bool) -> Steps[Next]:
-        """Do the command and commit what came of it, with all that follows from it."""
-        reply = yield from self._ask(command)
-        if not isinstance(reply, Silence):
-            return (yield from self._settle((command, self.reading.outcome(command, reply)), start=start_next))
-        # In doubt from now on, durably; but nothing follows while the call may still answer.
-        yield from self._settle((command, self.reading.outcome(command, reply)), follow=False)
-        _, grace = called(self.definition.by_name[command.step], command)
-        answer = yield AwaitLate(late=reply.late, grace=grace or timedelta(0))
-        if answer is None:
-            self._late.append((command, reply.late))
-            return (yield from self._settle(None, start=start_next))
-        return (yield from self._settle((command, self.reading.outcome(command, answer)), start=start_next))
-
-    def _ask(self, command: Run) -> Steps[Reply]:
-        function, timeout = called(self.definition.by_name[command.step], command)
-        until = None if timeout is None else self.settings.clock.now() + timeout
-        live, instance = self.reading.live, self.journal.instance
-        context = context_of(
-            instance,
-            function,
-            command.step,
-            key=command.key,
-            attempt=command.attempt,
-            live=command.step in live,
-            until=until,
-        )
+    def _begin(self, node: Node, run: Run) -> Steps[None]:
+        if isinstance(run, RunChild):
+            yield from self._open(node, run)
+            return
+        if self._budget is not None:
+            self._budget -= 1
         try:
-            values = Values(definition=self.definition, instance=instance, resources=self.resources, live=live)
-            positional, named = values.arguments(function, context)
+            if isinstance(run, Prepare):
+                self._hears(node, run, node.reading.prepared(run, node.values))
+            else:
+                self._pending[node.pending(run)] = (node, run)
         except PayloadError as error:
-            return Refusal(error)
+            self._hears(node, run, node.reading.outcome(run, Refusal(error)))
+
+    def _hears(self, node: Node, run: Run, outcome: Outcome | None, *, ends: bool = True) -> None:
+        moment = Moment(now=self.settings.clock.now(), draw=self.settings.draw())
+        self._heard.append((node, Heard(run, outcome, moment, ends)))
+
+    # Nested sagas -----------------------------------------------------------------------------------------------------
+
+    def _open(self, node: Node, run: RunChild) -> Steps[None]:
+        """Go on with a nested saga: its instance is created, or claimed as it stands."""
+        try:
+            child, todo, opening = yield from self.tree.open(node, run)
+        except PayloadError as error:
+            self._hears(node, run, Raised(error=error))
+            return
+        if child is None:
+            self._hears(node, run, Parted(child=opening))
+            return
+        node.children[run.step] = child
+        if todo is not None:
+            yield from self._began(child, todo)
+        else:
+            mail = yield from child.journal.mail()
+            yield from self._settle(child, None, opening=opening, mail=mail)
+
+    def _part(self, child: Node) -> Steps[None]:
+        """A nested saga of which nothing is under way rests or cannot go on; its parent hears so.
+
+        One that only must not start anything, as the drive is to end, is left as it is.
+        """
+        node, run = child.parent, child.run
+        command = child.command
+        early = (
+            isinstance(command, Run)
+            and command.not_before is not None
+            and command.not_before > self.settings.clock.now()
+        )
+        if node is None or run is None:
+            return
+        yield from self.tree.close(child)
+        if isinstance(command, (Rest, Park, Await)) or early or child.instance.is_at_rest:
+            node.children.pop(run.step, None)
+            self._hears(node, run, Parted(child=child.instance))
+
+    # Waiting ----------------------------------------------------------------------------------------------------------
+
+    def _hear(self) -> Steps[None]:
+        """Wait for the first call that ends, or until a step of an instance with calls under way is to be called."""
+        due = min((moment for node in self._nodes() if (moment := _due(node)) is not None), default=None)
+        until = None if due is None else max(due - self.settings.clock.now(), timedelta(0))
         # Whoever runs a saga while handling an exception: Python chains to it whatever is raised in here.
         outer = sys.exception()
-        reply: Reply = yield UserCall(function=function, positional=positional, named=named, timeout=timeout)
-        return attrs.evolve(reply, outer=outer) if isinstance(reply, Refusal) and outer is not None else reply
+        first = yield First(tuple(self._pending), until)
+        if first is None:
+            now = self.settings.clock.now()
+            for node in [node for node in self._nodes() if (moment := _due(node)) is not None and moment <= now]:
+                yield from self._settle(node, None)
+            return
+        pending, reply = first
+        node, run = self._pending[pending]
+        if isinstance(reply, Refusal) and outer is not None:
+            reply = attrs.evolve(reply, outer=outer)
+        self._take(pending, node, run, reply)
 
-    def _late_results(self) -> list[e.Event]:
-        found: list[e.Event] = []
-        for command, late in tuple(self._late):
-            if (reply := late.reply()) is not None:
-                self._late.remove((command, late))
-                found.append(self.reading.late(command, reply))
-        return found
+    def _take(self, pending: Pending, node: Node, run: Run, reply: Reply | None) -> None:
+        if isinstance(reply, Silence):
+            # In doubt from now on, durably; but the call may still answer, and nothing of its step follows before.
+            _, grace = called(node.definition.by_name[run.step], run)
+            pending.late, pending.grace = reply.late, grace
+            self._hears(node, run, node.reading.outcome(run, reply), ends=False)
+            return
+        del self._pending[pending]
+        if reply is None and pending.late is not None:
+            node.outlived(run, pending.late)
+        self._hears(node, run, None if reply is None else node.reading.outcome(run, reply))
+
+    def _nodes(self) -> Sequence[Node]:
+        nodes = [self.root]
+        for node in nodes:
+            nodes.extend(node.children.values())
+        return nodes
+
+    def _sleep(self, due: datetime) -> Steps[None]:
+        """Sleep until the root is due, looking at the mail as often as a lease is renewed, and at the deadline."""
+        clock, tick = self.settings.clock, min(LONGEST_SLEEP, self.settings.lease / 3)
+        deadline = self.root.instance.deadline
+        while (left := due - clock.now()) > timedelta(0) and not self.settings.stopping():
+            until_deadline = tick if deadline is None or deadline <= clock.now() else deadline - clock.now()
+            yield Sleep(min(left, tick, until_deadline))
+            self.root.journal.lease.check()
+            mail = yield from self.root.journal.mail()
+            if mail or (deadline is not None and deadline <= clock.now()):
+                yield from self._settle(self.root, None, mail=mail)
+                return
+        yield from self._settle(self.root, None)
 
 
-def _log_late(instance_id: str, command: Run) -> None:
-    log.warning(
-        "attempt %d of step %r of instance %r ended after its driver had left; its outcome is not recorded",
-        command.attempt,
-        command.step,
-        instance_id,
-    )
+def _due(node: Node) -> datetime | None:
+    """When a step of an instance with calls under way is to be called; those without are their parent's to wake."""
+    command = node.command
+    return command.not_before if node.under_way and isinstance(command, Run) and not command.parks else None

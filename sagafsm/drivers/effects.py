@@ -28,12 +28,37 @@ class UserCall:
     timeout: timedelta | None
 
 
-@attrs.frozen(kw_only=True)
-class AwaitLate:
-    """Give a timed-out call a little longer; the reply is its `Reply`, or None."""
+@attrs.define(eq=False)
+class Pending:
+    """A call that has been ordered, by whoever carries it out; `late` once it has outlived its timeout.
 
-    late: Late
-    grace: timedelta
+    `handle` is the performer's own: None until the call has begun.
+    """
+
+    call: UserCall
+    handle: Any = None
+    late: Late | None = None
+    grace: timedelta | None = None
+
+
+@attrs.frozen
+class First:
+    """Begin those calls that have not begun, and wait until one has ended or outlived its time.
+
+    The reply is it with its `Reply`, None for one that did not end within its grace either; or None, when `until` has
+    passed before.
+    """
+
+    pending: Sequence[Pending]
+    until: timedelta | None = None
+
+
+@attrs.frozen
+class Leave:
+    """Wait for calls that nobody will hear of; `interrupted`: end them first, as Ctrl-C would."""
+
+    pending: Sequence[Pending]
+    interrupted: bool = attrs.field(kw_only=True)
 
 
 @attrs.frozen
@@ -87,6 +112,6 @@ class Late(Protocol):
         ...
 
 
-Effect = StoreCall | UserCall | AwaitLate | Sleep | Enter
+Effect = StoreCall | First | Leave | Sleep | Enter
 T = TypeVar("T")
 Steps = Generator[Effect, Any, T]

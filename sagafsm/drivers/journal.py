@@ -49,7 +49,8 @@ class Journal:
             yield from self._append(batch)
             self.instance = batch.instance
             self.lease.released = changes(batch.events).releases
-            tell(self.listener, zip(batch.instances, batch.events, strict=True))
+            if self.listener is not None:
+                tell(self.listener, zip(batch.instances, batch.events, strict=True))
 
     def _append(self, batch: Batch) -> Steps[None]:
         if self.lease.token is None:
@@ -93,10 +94,8 @@ class Journal:
         return False
 
 
-def tell(listener: Listener | None, happened: Iterable[tuple[SagaInstance, e.Event]]) -> None:
+def tell(listener: Listener, happened: Iterable[tuple[SagaInstance, e.Event]]) -> None:
     """Tell the listener what is durable; whatever it raises is logged and changes nothing."""
-    if listener is None:
-        return
     for instance, event in happened:
         try:
             listener(instance, event)

@@ -9,6 +9,7 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.command import Run, RunAction, RunCompensation, RunProbe
+from sagafsm.context import Values, context_of
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.drivers.effects import Answer, Refusal, Reply, Silence
 from sagafsm.errors import PayloadError
@@ -20,6 +21,7 @@ from sagafsm.outcome import (
     Done,
     NotDone,
     Outcome,
+    Prepared,
     Raised,
     Returned,
     StillInDoubt,
@@ -37,8 +39,10 @@ def called(step: StepDefinition, command: Run) -> tuple[Function, timedelta | No
             return step.compensation, step.compensation_timeout
         case RunProbe() if step.probe is not None:
             return step.probe, None
-        case _:
+        case _ if step.action is not None:
             return step.action, step.timeout
+        case _:
+            raise TypeError(f"step {step.name!r} has no function for {command!r}")
 
 
 @attrs.define(eq=False)
@@ -90,10 +94,32 @@ class Reading:
     def _stored(self, value: Any, step: StepDefinition) -> Returned | Unstorable:
         subject = f"result of step {step.name!r} of instance {self.instance_id!r}"
         try:
-            text = encode(value, step.action.returns, subject=subject, max_payload=self.max_payload)
+            text = encode(value, step.returns, subject=subject, max_payload=self.max_payload)
         except PayloadError as error:
             return Unstorable(error=error)
         return Returned(result_json=text)
+
+    def prepared(self, command: Run, values: Values) -> Outcome:
+        """Whether the step is to be called, and the input that is computed for it: the user's code, but pure."""
+        step = self.definition.by_name[command.step]
+        try:
+            if step.when is not None and not self._pure(step.when, command, values):
+                return Prepared(holds=False)
+            if step.input is None or step.child is None:
+                return Prepared()
+            value = self._pure(step.input, command, values)
+            subject = f"input of step {step.name!r} of instance {self.instance_id!r}"
+            return Prepared(input_json=encode(value, step.child.input, subject=subject, max_payload=self.max_payload))
+        except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is a failure of the step
+            return Raised(error=error)
+
+    @staticmethod
+    def _pure(function: Function, command: Run, values: Values) -> Any:
+        context = context_of(
+            values.instance, function, command.step, key=command.key, attempt=0, live=False, until=None
+        )
+        positional, named = values.arguments(function, context)
+        return function.call(*positional, **named)
 
     def late(self, command: Run, reply: Answer | Refusal) -> e.LateResult:
         """The fact that a call answered when nobody waited for it any more."""

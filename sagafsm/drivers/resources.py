@@ -110,7 +110,7 @@ def needed(definition: Definition, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ResourceMissing: one is not there.
     """
-    missing = [name for name in definition.resources if name not in given]
+    missing = [name for name in definition.every_resource if name not in given]
     if missing:
         raise ResourceMissing(definition.saga, missing, given)
-    return {name: given[name] for name in definition.resources}
+    return {name: given[name] for name in definition.every_resource}

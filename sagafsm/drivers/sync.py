@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Awaitable, Mapping
-from concurrent.futures import CancelledError, Future
+from collections.abc import Awaitable, Mapping, Sequence
+from concurrent.futures import wait
 from datetime import timedelta
 from typing import Any, TypeVar, assert_never
 
 import attrs
 
 from sagafsm.clock import Clock
+from sagafsm.drivers.concurrent import Running, first_of
 from sagafsm.drivers.effects import (
     Answer,
-    AwaitLate,
     Effect,
     Enter,
+    First,
+    Leave,
+    Pending,
     Refusal,
     Reply,
     Silence,
@@ -68,12 +70,12 @@ class SyncPerformer:
         match effect:
             case StoreCall(call=call):
                 return call()
-            case UserCall():
-                return self._call(effect)
+            case First(pending=pending, until=until):
+                return self._first(pending, until)
+            case Leave(pending=pending, interrupted=interrupted):
+                return _leave(pending, interrupted=interrupted)
             case Sleep(duration=duration):
                 return self.clock.sleep(duration)
-            case AwaitLate(late=late, grace=grace):
-                return _await_late(late, grace)
             case Enter(given=given):
                 return self._enter(given)
             case _:
@@ -84,6 +86,31 @@ class SyncPerformer:
             return given
         entered: Mapping[str, Any] = self.loop.wait(self._resources.enter(given))
         return entered
+
+    def _first(self, pending: Sequence[Pending], until: timedelta | None) -> tuple[Pending, Reply | None] | None:
+        """The first call that ends. One that is alone runs right here, where Ctrl-C and the caller's context are."""
+        only = pending[0]
+        if len(pending) == 1 and until is None and only.handle is None:
+            reply = self._call(only.call)
+            if isinstance(reply, Silence):
+                only.handle = Running.late(reply.late)
+            return only, reply
+        for call in pending:
+            if call.handle is None:
+                call.handle = self._start(call.call)
+            elif call.grace is not None:
+                call.handle.give(call.grace)
+                call.grace = None
+        return first_of(pending, until)
+
+    def _start(self, call: UserCall) -> Running:
+        """Begin a call beside others: on a thread of its own, or on the loop."""
+        if call.function.is_async:
+            task = TaskCall()
+            self.loop.submit(call.function.call(*call.positional, **call.named), task)
+            return Running(task, task.interrupt, task.stop).give(call.timeout)
+        worker = WorkerCall(functools.partial(self._value, call)).start()
+        return Running(worker.future, worker.interrupt).give(call.timeout)
 
     def _call(self, call: UserCall) -> Reply:
         if call.timeout is not None:
@@ -132,14 +159,10 @@ class SyncPerformer:
         return reply_of(task) or Silence(LateCall(task, task.interrupt))
 
 
-def _await_late(late: Any, grace: timedelta) -> Answer | Refusal | None:
-    call: LateCall = late
-    future: Future[Any] = late.future
-    try:
-        with contextlib.suppress(TimeoutError, CancelledError):
-            future.exception(grace.total_seconds())
-    except BaseException:
-        if call.interrupt is not None:
-            call.interrupt()
-        raise
-    return call.answer()
+def _leave(pending: Sequence[Pending], *, interrupted: bool) -> None:
+    """Wait until calls have ended of which nobody will hear: what they do must not land after its undo."""
+    begun = [call.handle for call in pending if call.handle is not None]
+    for running in begun:
+        if interrupted:
+            running.end()
+    wait([running.future for running in begun])

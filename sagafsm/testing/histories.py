@@ -58,7 +58,7 @@ def succeeded(step: str = "reserve", result_json: str = '{"id":7}') -> e.StepSuc
 
 def retrying(wake_at: datetime, step: str = "reserve") -> e.StepFailed:
     """An action failed, and is called again at `wake_at`."""
-    return e.StepFailed(step=step, attempt=1, error=ERROR, wake_at=wake_at)
+    return e.StepFailed(step=step, attempt=1, error=ERROR, retry_at=wake_at, wake_at=wake_at)
 
 
 def blocked(reason: e.BlockReason = "in_doubt", step: str = "reserve") -> e.InstanceBlocked:
@@ -85,11 +85,13 @@ def every_event(instance_id: str) -> tuple[e.Event, ...]:
     """A history with every kind of event, each with all its fields."""
     later = START + timedelta(days=1, microseconds=1)
     attempt: dict[str, Any] = {"step": "reserve", "attempt": 1}
+    left = (e.RecordedResidue(step="pay", reason="in_doubt", result_json="null"),)
+    blocks = (e.RecordedBlock(step="pay", reason="in_doubt", decisions=("retry", "abandon")),)
     creation = replace(created(instance_id, input_json='{"ü":[1,2.5,null,true,"\\u0000"]}'), deadline=later)
     others: Sequence[e.Event] = (
         e.StepStarted(**attempt, key="k", state="running:reserve"),
         e.StepInDoubt(**attempt, reason="timeout", error=ERROR, retryable=True, wake_at=later),
-        e.StepFailed(**attempt, error=ERROR, wake_at=later, evidence="probe"),
+        e.StepFailed(**attempt, error=ERROR, retry_at=later, wake_at=later, evidence="probe"),
         e.StepSucceeded(**attempt, result_json='{"id":"€"}', evidence="probe"),
         e.ResultRefused(**attempt, error=ERROR),
         e.LateResult(**attempt, direction="compensation", result_json="[]", error=ERROR),
@@ -97,10 +99,21 @@ def every_event(instance_id: str) -> tuple[e.Event, ...]:
         e.CancelCameTooLate(request_id="r-1"),
         e.CauseRecorded(kind="cancel", step="reserve", error=ERROR, by="Zoë", reason="…", state="compensating:reserve"),
         e.CompensationStarted(**attempt, key="k"),
-        e.CompensationFailed(**attempt, error=ERROR, wake_at=later),
+        e.CompensationFailed(**attempt, error=ERROR, retry_at=later, wake_at=later),
         e.InstanceBlocked(step="reserve", reason="compensation_failed", decisions=("retry", "skip"), error=ERROR),
         e.DecisionMade(decision="resolve(result)", step="reserve", by="Zoë", reason="asked", result_json='"ok"'),
-        e.CompensationSucceeded(**attempt),
+        e.CompensationSucceeded(**attempt, residue=left),
+        e.InstanceStarted(state="running:reserve"),
+        e.StepPrepared(step="reserve", input_json='{"n":1}'),
+        e.StepSkipped(step="charge"),
+        e.StepPassedOver(step="charge", state="compensating:reserve"),
+        e.WaitStarted(step="reserve", timeout=1.5, wake_at=later, waiting=True),
+        e.SignalReceived(request_id="s-1", name="reserve", payload_json='["yes"]'),
+        e.ChildParked(step="reserve", blocks=blocks, waits=True, retry_at=later),
+        e.ChildResumed(step="reserve"),
+        e.DecisionCameTooLate(request_id="o-1#7"),
+        e.ChildAbandoned(step="reserve", residue=left),
+        e.InstanceMigrated(version=2, fingerprint="f2", steps=creation.steps, renamed=(("old", "new"), ("gone", None))),
         e.InstanceCompleted(state="completed"),
         e.InstanceFailed(state="failed"),
     )

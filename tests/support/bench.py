@@ -62,7 +62,8 @@ def line(event: e.Event) -> str:
     ]
     if getattr(event, "evidence", "action") == "probe":
         told.append("by probe")
-    if isinstance(event, e.StepFailed | e.StepInDoubt | e.CompensationFailed) and event.wake_at is not None:
+    again = event.wake_at if isinstance(event, e.StepInDoubt) else getattr(event, "retry_at", None)
+    if again is not None and isinstance(event, e.StepFailed | e.StepInDoubt | e.CompensationFailed):
         told.append("again")
     return " ".join(told)
 

@@ -38,16 +38,17 @@ def query(
 def _in_state(state: str) -> list[Any]:
     # Not LIKE, for which "Running" is the same as "running" in some databases.
     in_phase = func.substr(_THIS.state, 1, len(state) + 1) == f"{state}:"
-    return [or_(_THIS.state == state, in_phase), _THIS.unfinished == int(state not in AT_REST)]
+    resting = _THIS.unfinished == 0 if state in AT_REST else _THIS.unfinished > 0
+    return [or_(_THIS.state == state, in_phase), resting]
 
 
 def _is_blocked(blocked: bool | BlockReason) -> list[Any]:
     if blocked is False:
         return [_THIS.blocked.is_(None)]
     matches = _THIS.blocked.is_not(None) if blocked is True else _THIS.blocked == blocked
-    return [matches, _THIS.unfinished == 1]
+    return [matches, _THIS.unfinished > 0]
 
 
 def _is_due(now: str) -> list[Any]:
-    awake = or_(_THIS.wake_at <= now, and_(_THIS.wake_at.is_(None), _THIS.blocked.is_(None)))
+    awake = or_(_THIS.wake_at <= now, and_(_THIS.wake_at.is_(None), _THIS.blocked.is_(None), _THIS.waiting == 0))
     return [_THIS.unfinished == 1, or_(_THIS.mail > 0, awake)]

@@ -128,6 +128,7 @@ def summary_of(row: Row, shown: str) -> Summary:
             created_at=as_moment(row["created_at"]),
             updated_at=as_moment(row["updated_at"]),
             blocked=row["blocked"],
+            waiting=bool(row["waiting"]),
             wake_at=as_moment_or_none(row["wake_at"]),
             owner=owner_of(row),
             token=row["token"],
@@ -163,15 +164,21 @@ def history_row(instance_id: str, events: Sequence[Event]) -> dict[str, Any]:
     return {
         "id": instance_id,
         "saga": created.saga,
-        "saga_version": created.version,
+        "saga_version": created.version if changed.version is None else changed.version,
         "state": state,
-        "unfinished": int(state not in AT_REST),
+        "unfinished": unfinished(instance_id, state),
         "version": len(events),
         "created_at": as_text(created.at),
         "updated_at": as_text(events[-1].at),
         "blocked": changed.blocked,
+        "waiting": int(changed.waiting),
         "wake_at": as_text_or_none(changed.wake_at),
     }
+
+
+def unfinished(instance_id: str, state: str) -> int:
+    """0 at rest, 1 for roots that are not, 2 for nested instances that are not: recovery looks at the roots alone."""
+    return 0 if state in AT_REST else 1 + int("/" in instance_id)
 
 
 def claim_row(token: int, owner: Owner | None, until: datetime | None) -> dict[str, Any]:

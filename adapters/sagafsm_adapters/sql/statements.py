@@ -32,7 +32,7 @@ _WAITING = _MAIL_OF_THIS & MAIL.c.absorbed_by.is_(None)
 _REQUESTED = MAIL.c.request_id == bindparam("request")
 
 
-def _append(*, parking: bool, adds_block: bool, releases: bool, any_rest: bool) -> ClauseElement:
+def _append(parking: bool, adds_block: bool, releases: bool, migrates: bool, any_rest: bool) -> ClauseElement:
     """The compare-and-set of an append. Mail that the same transaction did not absorb makes it touch no row."""
     values: dict[str, Any] = {
         "version": bindparam("version"),
@@ -40,25 +40,33 @@ def _append(*, parking: bool, adds_block: bool, releases: bool, any_rest: bool) 
         "state": func.coalesce(bindparam("state"), INSTANCES.c.state),
         "mail": literal_column("0"),
     }
+    if migrates:
+        values["saga_version"] = bindparam("saga_version")
     if any_rest:
         values["unfinished"] = func.coalesce(bindparam("unfinished"), INSTANCES.c.unfinished)
     if parking:
         reason: ColumnElement[Any] = bindparam("blocked")
         values["blocked"] = func.coalesce(INSTANCES.c.blocked, reason) if adds_block else reason
+        values["waiting"] = bindparam("waiting")
         values["wake_at"] = bindparam("wake_at")
     if releases:
         values |= _UNOWNED
     unchanged = (INSTANCES.c.version == bindparam("expected")) & (INSTANCES.c.mail == bindparam("absorbed"))
     # An index that stands in SET is written anew, changed or not: most appends leave `unfinished` alone.
-    unfinished = [] if any_rest else [INSTANCES.c.unfinished == literal_column("1")]
+    unfinished = [] if any_rest else [INSTANCES.c.unfinished > literal_column("0")]
     return update(INSTANCES).where(_THIS, unchanged, _CLAIMED, *unfinished).values(values)
+
+
+def _is_this_or_nested(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    nested = (column > bindparam("first")) & (column < bindparam("last"))
+    return (column == bindparam("this")) | nested
 
 
 @attrs.frozen
 class Statements:
     """Every statement that a store runs, but for `find`'s."""
 
-    appends: dict[tuple[bool, bool, bool, bool], str]
+    appends: dict[tuple[bool, ...], str]
     insert_instance: str
     insert_event: str
     row: str
@@ -76,7 +84,8 @@ class Statements:
 
     def append(self, changed: Changes, *, any_rest: bool) -> str:
         """The compare-and-set for an append that changes this; without `any_rest`, from unfinished to unfinished."""
-        return self.appends[changed.parking, changed.adds_block, changed.releases, any_rest]
+        migrates = changed.version is not None
+        return self.appends[changed.parking, changed.adds_block, changed.releases, migrates, any_rest]
 
     @classmethod
     @functools.cache
@@ -94,10 +103,7 @@ class Statements:
         mail = select(MAIL.c.position, MAIL.c.body, MAIL.c.checksum)
         known = select(func.count(), func.count().filter(_REQUESTED)).select_from(MAIL)
         return cls(
-            appends={
-                key: text(_append(parking=key[0], adds_block=key[1], releases=key[2], any_rest=key[3]))
-                for key in itertools.product(booleans, booleans, booleans, booleans)
-            },
+            appends={key: text(_append(*key)) for key in itertools.product(booleans, repeat=5)},
             insert_instance=text(insert(INSTANCES)),
             insert_event=text(insert(EVENTS)),
             row=text(select(INSTANCES).where(_THIS)),
@@ -112,7 +118,7 @@ class Statements:
             add_mail=text(update(INSTANCES).where(_THIS).values(mail=INSTANCES.c.mail + literal_column("1"))),
             absorb=text(update(MAIL).where(_WAITING, _REQUESTED).values(absorbed_by=bindparam("number"))),
             deletes=tuple(
-                text(delete(table).where(column == bindparam("this")))
+                text(delete(table).where(_is_this_or_nested(column)))
                 for table, column in (
                     (MAIL, MAIL.c.instance_id),
                     (EVENTS, EVENTS.c.instance_id),

@@ -31,6 +31,7 @@ from sagafsm_adapters.sql.rows import (
     read_events,
     read_mail,
     summary_of,
+    unfinished,
 )
 from sagafsm_adapters.sql.sqlite import Sqlite
 from sagafsm_adapters.sql.statements import Statements
@@ -108,9 +109,11 @@ class SqlStore:
             "version": version,
             "updated_at": as_text(events[-1].at),
             "state": changed.state,
-            "unfinished": None if changed.state is None else int(changed.state not in AT_REST),
+            "unfinished": None if changed.state is None else unfinished(instance_id, changed.state),
             "blocked": changed.blocked,
+            "waiting": int(changed.waiting),
             "wake_at": as_text_or_none(changed.wake_at),
+            "saga_version": changed.version,
         }
         with self._connections.writing() as cursor:
             values["absorbed"] = self._absorb(cursor, instance_id, events)
@@ -157,8 +160,10 @@ class SqlStore:
             row = self._row(cursor, instance_id)
             if row["state"] not in AT_REST:
                 raise IllegalTransition(instance_id, row["state"], "delete", ("abandon",))
+            # '0' follows '/', so that between the two lie the instances nested in this one, and no others.
+            values = {"this": instance_id, "first": f"{instance_id}/", "last": f"{instance_id}0"}
             for statement in self._sql.deletes:
-                cursor.execute(statement, {"this": instance_id})
+                cursor.execute(statement, values)
 
     # Owning -----------------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class InstanceRow(Base, table=True):
     created_at: str = Field(sa_column=Column(String(32), nullable=False))
     updated_at: str = Field(sa_column=Column(String(32), nullable=False))
     blocked: str | None = Field(sa_column=Column(String(32)))
+    waiting: int
     wake_at: str | None = Field(sa_column=Column(String(32)))
     owner: str | None = Field(sa_column=Column(Text))
     process: str | None = Field(sa_column=Column(Text))

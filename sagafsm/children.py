@@ -1,0 +1,77 @@
+"""How a parent drives a nested saga: an instance of its own, whose history is the evidence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.command import Command, Park, RunChild
+from sagafsm.instance import SagaInstance
+from sagafsm.record import Child, StepRecord
+from sagafsm.values import replace
+
+
+def child_id(instance_id: str, step: str) -> str:
+    """The id of the instance of a nested saga."""
+    return f"{instance_id}/{step}"
+
+
+def root_of(instance_id: str) -> str:
+    """The id of the root of the tree to which an instance belongs; its own when it is one."""
+    return instance_id.partition("/")[0]
+
+
+def begin(record: StepRecord, key: str) -> RunChild:
+    """Create the nested instance and drive it."""
+    started = e.StepStarted(step=record.name, attempt=1, key=key)
+    return RunChild(step=record.name, attempt=1, key=key, events=(started,))
+
+
+def drive(instance: SagaInstance, record: StepRecord, direction: e.Direction, key: str) -> RunChild | None:
+    """Drive it on when it was left in the middle, when something came for it, or when its time has come."""
+    status = record.status if direction == "action" else record.undo
+    run = RunChild(
+        step=record.name,
+        attempt=1,
+        key=key,
+        direction=direction,
+        requests=requests_for(instance, record.name, direction),
+    )
+    if status == "running":
+        return run
+    child = record.child or Child()
+    resumed = attrs.evolve(run, events=(e.ChildResumed(step=record.name),))
+    if child.orders or (direction == "action" and instance.cause is not None and instance.cause.number > child.parked):
+        return resumed
+    if child.retry_at is None:
+        return None
+    return attrs.evolve(resumed, not_before=child.retry_at, parks=bool(child.blocks) or child.waits)
+
+
+def undo(instance: SagaInstance, record: StepRecord, key: str) -> Command:
+    """Send a nested saga that completed back, and drive it until it has undone what it can."""
+    if record.undo is None:
+        started = e.CompensationStarted(step=record.name, attempt=1, key=key)
+        return RunChild(step=record.name, attempt=1, key=key, direction="compensation", events=(started,))
+    return drive(instance, record, "compensation", key) or Park()
+
+
+def requests_for(instance: SagaInstance, step: str, direction: e.Direction) -> tuple[e.Request, ...]:
+    """What the nested saga has to be told; posted again after a crash, it counts once."""
+    return tuple(_requests(instance, instance.steps[step], direction))
+
+
+def _requests(instance: SagaInstance, record: StepRecord, direction: e.Direction) -> Iterator[e.Request]:
+    cause = instance.cause
+    if cause is not None and direction == "action":
+        reason = f"its parent {instance.id!r} goes back: {cause}"
+        yield e.CancelRequested(request_id=f"{instance.id}#{cause.number}", by=cause.by, reason=reason)
+    for order in record.child.orders if record.child is not None else ():
+        if isinstance(order, e.DecisionMade):
+            path = (order.step or "").partition("/")[2]
+            request_id = order.request_id or f"{instance.id}#{order.number}"
+            yield replace(order, number=0, at=e.UNSTAMPED, state=None, step=path, request_id=request_id)
+        else:
+            yield replace(order, number=0, at=e.UNSTAMPED, state=None, name=order.name.partition("/")[2])

@@ -1,0 +1,212 @@
+"""The steps of a saga in the making, in order: what may be added or changed, and the definition that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+from sagafsm.definition import Definition, Migration, check_limit, check_name, check_nested
+from sagafsm.errors import DefinitionError, listed
+from sagafsm.function import function_name
+from sagafsm.steps import Defaults, Defined, Options, StepDraft, Undo
+
+
+@attrs.define(eq=False)
+class Drafts:
+    """Every change is checked against the other steps at once, and refused as a whole."""
+
+    saga: str
+    version: int
+    input: Any
+    deadline: timedelta | None
+    defaults: Defaults
+    steps: dict[str, StepDraft] = attrs.field(factory=dict, init=False)
+    limits: dict[str, int] = attrs.field(factory=dict, init=False)
+    migrations: dict[int, Migration] = attrs.field(factory=dict, init=False)
+    _made: Definition | None = attrs.field(default=None, init=False)
+    _nested: tuple[Definition, ...] = attrs.field(default=(), init=False)
+
+    # Changing ---------------------------------------------------------------------------------------------------------
+
+    def define(self, name: str | None, fn: Callable[..., Any], options: Options) -> str:
+        """Define a step by its action, or define it again in its place; return its name."""
+        if not callable(fn):
+            raise DefinitionError(f"a step of saga {self.saga!r} takes a function, not {fn!r}")
+        name = function_name(fn) if name is None else name
+        if name is None:
+            raise DefinitionError(f"a step of saga {self.saga!r} made of {fn!r} needs a name (name=...)")
+        old = self.steps.get(name)
+        if old is None or not old.is_same(fn):
+            self._check_name(name, "step")
+        earlier = self._earlier(name, options.group)
+        draft = StepDraft.define(name, fn, options, self.defaults, earlier, others=self.steps, old=old)
+        self._change(name, draft)
+        return name
+
+    def undo(self, name: str, undo: Undo) -> None:
+        """Give a step its compensation."""
+        draft = self.steps[name]
+        earlier = self._earlier(name, draft.options.group)
+        self._change(name, draft.with_compensation(undo, self.defaults, earlier, self.steps))
+
+    def probe(self, name: str, fn: Callable[..., Any]) -> None:
+        """Give a step its probe."""
+        draft = self.steps[name]
+        self._change(name, draft.with_probe(fn, self.defaults, self._earlier(name, draft.options.group)))
+
+    def nest(self, name: str, child: Defined, options: Options, input: Callable[..., Any] | None) -> None:
+        """Add a nested saga, or put it again in the place where it already is."""
+        old = self.steps.get(name)
+        if old is None or old.child is not child:
+            self._check_name(name, "step")
+        pivot = next((step.name for step in self._before(name) if step.options.pivot), None)
+        if pivot is not None:
+            raise DefinitionError(f"nested saga {name!r} stands behind pivot {pivot!r} (put it before the pivot)")
+        nested = getattr(child, "drafts", None)
+        if isinstance(nested, Drafts):
+            self._check_cycle(name, nested)
+            inner = next((step.name for step in nested.steps.values() if step.options.pivot), None)
+            if inner is not None:
+                check_nested(name, child.definition, ())
+        self._change(name, StepDraft.nest(name, child, options, self._earlier(name, options.group), input))
+
+    def wait(self, name: str, options: Options) -> None:
+        """Add a wait for a signal, or put it again in the place where it already is."""
+        old = self.steps.get(name)
+        if old is None or old.kind != "wait":
+            self._check_name(name, "signal")
+        self._change(name, StepDraft.wait(name, options))
+
+    def limit(self, group: str, max_concurrency: int | None) -> None:
+        """Set how many members of a group run at once; None: all."""
+        check_limit(max_concurrency, f"group {group!r}")
+        if not isinstance(group, str) or not group.isidentifier():
+            raise DefinitionError(f"group name {group!r} is no identifier")
+        self.limits.pop(group, None)
+        if max_concurrency is not None:
+            self.limits[group] = max_concurrency
+        self._made = None
+
+    def migrate(self, version: int, migration: Migration) -> None:
+        """Say how instances of an older version go on under this one."""
+        if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version < self.version:
+            older = "none is older" if self.version == 1 else f"1 to {self.version - 1}"
+            raise DefinitionError(
+                f"saga {self.saga!r} version {self.version} migrates from an older version ({older}), not {version!r}"
+            )
+        self.migrations[version] = migration
+        self._made = None
+
+    def _change(self, name: str, draft: StepDraft) -> None:
+        self.steps = _grouped(self.saga, {**self.steps, name: draft}, self.defaults.resources)
+        self._made = None
+
+    def restore(self, steps: dict[str, StepDraft]) -> None:
+        """Take back what was changed since these were the steps."""
+        self.steps, self._made = steps, None
+
+    def _check_name(self, name: str, what: str) -> None:
+        taken = {step.name: f"a {step.kind} of saga {self.saga!r}" for step in self.steps.values()}
+        taken |= dict.fromkeys(self.defaults.resources, f"a resource of saga {self.saga!r}")
+        taken |= dict.fromkeys(_groups(self.steps.values()), f"a group of saga {self.saga!r}")
+        check_name(name, what, taken)
+
+    def _check_cycle(self, name: str, child: Drafts) -> None:
+        if child is self or self in child.descendants():
+            raise DefinitionError(f"nested saga {name!r} contains saga {self.saga!r}, which would contain itself")
+
+    def descendants(self) -> Iterator[Drafts]:
+        """The sagas nested in it, at any depth."""
+        for step in self.steps.values():
+            nested = getattr(step.child, "drafts", None)
+            if isinstance(nested, Drafts):
+                yield nested
+                yield from nested.descendants()
+
+    def _before(self, name: str) -> Iterator[StepDraft]:
+        for step in self.steps.values():
+            if step.name == name:
+                return
+            yield step
+
+    def _earlier(self, name: str, group: str | None) -> tuple[str, ...]:
+        """The steps whose results are there when this one starts: not those that run beside it."""
+        return tuple(step.name for step in self._before(name) if group is None or step.options.group != group)
+
+    # Reading ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def definition(self) -> Definition:
+        """The present definition: later changes do not change it.
+
+        Raises:
+            DefinitionError: there are no steps, or something is wrong with the whole that no single step shows.
+        """
+        nested = tuple(step.child.definition for step in self.steps.values() if step.child is not None)
+        if self._made is None or any(a is not b for a, b in zip(nested, self._nested, strict=True)):
+            self._made = self._make()
+            self._nested = nested
+        return self._made
+
+    def _make(self) -> Definition:
+        return Definition(
+            saga=self.saga,
+            version=self.version,
+            input=_input_type(self.saga, self.input, self.steps.values()),
+            resources=self.defaults.resources,
+            steps=tuple(draft.definition(self.defaults) for draft in self.steps.values()),
+            unknown_on=self.defaults.unknown_on,
+            deadline=self.deadline,
+            limits=dict(self.limits),
+            migrations=dict(self.migrations),
+        )
+
+
+def _groups(steps: Iterable[StepDraft]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(step.options.group for step in steps if step.options.group is not None))
+
+
+def _grouped(saga: str, steps: Mapping[str, StepDraft], resources: Iterable[str]) -> dict[str, StepDraft]:
+    """The steps, when the members of each group stand together and its name is its own.
+
+    Raises:
+        DefinitionError: they do not.
+    """
+    taken: dict[str, str] = dict.fromkeys(steps, f"a step of saga {saga!r}")
+    taken |= dict.fromkeys(resources, f"a resource of saga {saga!r}")
+    closed: list[str] = []
+    present: str | None = None
+    for step in steps.values():
+        group = step.options.group
+        if group == present:
+            continue
+        if present is not None:
+            closed.append(present)
+        if group in closed:
+            members = listed(other.name for other in steps.values() if other.options.group == group)
+            raise DefinitionError(
+                f"step {step.name!r} is in group {group!r}, which ended before it "
+                f"(the members of a group stand together: {members})"
+            )
+        if group is not None:
+            check_name(group, "group", taken)
+        present = group
+    return dict(steps)
+
+
+def _input_type(saga: str, declared: Any, drafts: Iterable[StepDraft]) -> Any:
+    """The declared type of the input, or the one that the steps' annotations agree on."""
+    if declared is not None:
+        return declared
+    found: dict[str, Any] = {}
+    for draft in drafts:
+        for kind, where in draft.input_types():
+            if kind not in found.values():
+                found[where] = kind
+    if len(found) > 1:
+        told = " and ".join(f"{where} {kind!r}" for where, kind in found.items())
+        raise DefinitionError(f"saga {saga!r} is given its input as different types: {told} (declare input=...)")
+    return next(iter(found.values()), Any)

@@ -1,0 +1,24 @@
+"""What all drives of one orchestrator share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+import attrs
+
+from sagafsm.clock import Clock
+from sagafsm.drivers.journal import Listener
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """`stopping`: whether the orchestrator closes, so that nothing new may start; `draw`: chance, from 0 to 1."""
+
+    clock: Clock
+    lease: timedelta
+    max_payload: int
+    on_event: Listener | None
+    stopping: Callable[[], bool]
+    draw: Callable[[], float] = random.random

@@ -1,0 +1,121 @@
+"""Where an instance may go from what is known of the steps of its state. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import assert_never
+
+from sagafsm.definition import Definition, StepDefinition, UnitDefinition
+from sagafsm.instance import AT_REST, SagaInstance
+from sagafsm.machine import Trigger
+from sagafsm.record import StepRecord
+from sagafsm.values import replace
+
+
+def passed_pivot(instance: SagaInstance) -> bool:
+    """Whether the pivot has succeeded, so that there is no way back."""
+    return any(step.pivot and instance.steps[step.name].status in ("done", "unstorable") for step in instance.outline)
+
+
+def is_cancellable(instance: SagaInstance) -> bool:
+    """Whether a cancel would still make the instance go back."""
+    running = instance.phase in ("pending", "running")
+    return running and instance.cause is None and instance.cancel is None and not passed_pivot(instance)
+
+
+def from_pivot_on(definition: Definition, step: str) -> bool:
+    """Whether the step is the pivot or stands behind it."""
+    return definition.pivot is not None and definition.positions[step] >= definition.pivot
+
+
+def goes_back_undecided(step: StepDefinition, record: StepRecord) -> bool:
+    """Whether the doubt, once a cause is recorded, is settled by undoing the step without asking anybody."""
+    asked = record.probed or step.probe is None
+    return record.conceded or ("compensate" in step.in_doubt and asked)
+
+
+def next_undo(unit: UnitDefinition, instance: SagaInstance) -> StepRecord | None:
+    """The step of the unit that is to be undone next: of those that may have an effect, the last that was started."""
+    if len(unit.steps) == 1:
+        (step,) = unit.steps
+        return instance.steps[step.name] if _is_to_undo(step, instance.steps[step.name]) else None
+    members = {step.name: step for step in unit.steps}
+    for name in reversed(instance.started):
+        if name in members and _is_to_undo(members[name], instance.steps[name]):
+            return instance.steps[name]
+    return None
+
+
+def _is_to_undo(step: StepDefinition, record: StepRecord) -> bool:
+    return step.can_undo and record.may_have_effect and record.undo not in ("undone", "skipped")
+
+
+def _is_passed_over(definition: Definition, instance: SagaInstance, state: str) -> bool:
+    return next_undo(definition.units[state.partition(":")[2]], instance) is None
+
+
+def due(definition: Definition, instance: SagaInstance, under_way: Collection[str] = ()) -> Trigger | None:
+    """The trigger that what is known of the current steps fires, if it does. Calls under way may still change it."""
+    match instance.phase:
+        case "pending":
+            return "cancel" if instance.cause is not None else None
+        case "completed":
+            return "go_back" if instance.cause is not None else None
+        case "running":
+            unit = definition.units[instance.current or ""]
+            return _due_forward(unit, instance) if instance.cause is None else _due_back(unit, instance, under_way)
+        case "compensating":
+            return "undo" if next_undo(definition.units[instance.current or ""], instance) is None else None
+        case _:
+            return None
+
+
+def _due_forward(unit: UnitDefinition, instance: SagaInstance) -> Trigger | None:
+    done = all(instance.steps[step.name].status in ("done", "skipped") for step in unit.steps)
+    return "succeed" if done else None
+
+
+def _due_back(unit: UnitDefinition, instance: SagaInstance, under_way: Collection[str]) -> Trigger | None:
+    """The trigger out of a running state once a cause is recorded and every step in it is settled."""
+    trigger: Trigger = "fail"
+    for step in unit.steps:
+        settled = None if step.name in under_way else _settled(step, instance.steps[step.name])
+        if settled is None:
+            return None
+        trigger = "go_back" if settled == "go_back" else trigger
+    return trigger
+
+
+def _settled(step: StepDefinition, record: StepRecord) -> Trigger | None:
+    """Which way back one step asks for; None while it is not known what it did."""
+    if record.undo == "skipped":
+        return "fail"
+    match record.status:
+        case "pending" | "waiting" | "failed" | "skipped":
+            return "fail"
+        case "done" | "unstorable":
+            return "go_back" if step.effect else "fail"
+        case "in_doubt":
+            return "go_back" if goes_back_undecided(step, record) else None
+        case "running" | "parked":
+            return "fail" if step.kind == "wait" else None
+        case _:
+            assert_never(record.status)
+
+
+def moved(definition: Definition, instance: SagaInstance, under_way: Collection[str] = ()) -> SagaInstance:
+    """The instance with its last event leading on to the next state, when what is known now fires a trigger.
+
+    Going back, and the end, are not carried by the event that brings them about: `decide` orders them, in the same
+    commit, once everything is known that the commit records; so are units that are passed over on the way back. A call
+    that timed out may still answer, and a cancel is read before the outcome that it meets. Only out of `completed` does
+    the cause itself lead back: nobody looks after an instance at rest.
+    """
+    trigger = due(definition, instance, under_way)
+    if trigger not in ("succeed", "undo") and not (trigger == "go_back" and instance.state == "completed"):
+        return instance
+    target = definition.table[trigger, instance.state]
+    if target in AT_REST or (trigger == "undo" and _is_passed_over(definition, instance, target)):
+        return instance
+    *before, last = instance.history
+    return replace(instance, state=target, history=(*before, replace(last, state=target)))
