@@ -68,8 +68,13 @@ class Batch:
             taken = take_cancel(self.definition, self.instance, self.under_way)
             self.record(() if taken is None else (taken,))
 
-    def proceed(self, *, start: bool = True, limit: int | None = None) -> Todo:
-        """Add all that follows and, with `start`, the write-ahead of what may start now, `limit` calls at most."""
+    def proceed(
+        self, *, start: bool = True, limit: int | None = None, admits: Callable[[Run], bool] = lambda _: True
+    ) -> Todo:
+        """Add all that follows and, with `start`, the write-ahead of what may start now, `limit` calls at most.
+
+        A call that is not admitted is not started, and nothing after it.
+        """
         if self.definition is None:
             raise SagaError(f"what follows for instance {self.instance.id!r} cannot be decided without its definition")
         runs: list[Run] = []
@@ -78,7 +83,9 @@ class Batch:
             late = not self._is_early(command)
             if isinstance(command, Record) or (isinstance(command, Await) and late):
                 self.record(command.events)
-            elif isinstance(command, Run) and late and start and (limit is None or len(runs) < limit):
+            elif (
+                isinstance(command, Run) and late and start and (limit is None or len(runs) < limit) and admits(command)
+            ):
                 self.record(command.events)
                 runs.append(command)
                 self.under_way = {*self.under_way, command.step}

@@ -38,7 +38,7 @@ class Drive:
     root: Node
     tree: Tree
     mode: Mode
-    _pending: dict[Pending, tuple[Node, Run]] = attrs.field(factory=dict, init=False)
+    _pending: dict[Pending, tuple[Node, Run | None]] = attrs.field(factory=dict, init=False)
     _heard: deque[tuple[Node, Heard]] = attrs.field(factory=deque, init=False)
     _budget: int | None = attrs.field(default=None, init=False)
 
@@ -59,6 +59,9 @@ class Drive:
         except GeneratorExit:
             raise
         except BaseException as error:
+            for node, run in self._pending.values():
+                if run is not None:
+                    node.ended(run)
             yield Leave(tuple(self._pending), interrupted=not isinstance(error, Exception))
             raise
 
@@ -133,8 +136,19 @@ class Drive:
             yield from self.tree.tell(child)
         for run in todo.runs:
             yield from self._begin(node, run)
+        if self._is_queued(node):
+            return
         if not node.under_way and node.parent is not None:
             yield from self._part(node)
+
+    def _is_queued(self, node: Node) -> bool:
+        """Whether the next call of an instance waits for its turn."""
+        if any(of is node and run is None for of, run in self._pending.values()):
+            return True
+        turn = None if self.settings.stopping() or self._budget == 0 else node.queue()
+        if turn is not None:
+            self._pending[turn] = (node, None)
+        return turn is not None
 
     def _begin(self, node: Node, run: Run) -> Steps[None]:
         if isinstance(run, RunChild):
@@ -208,6 +222,11 @@ class Drive:
             return
         pending, reply = first
         node, run = self._pending[pending]
+        if run is None:
+            # Its turn may have come: that is looked at when it is committed.
+            del self._pending[pending]
+            yield from self._settle(node, None)
+            return
         if isinstance(reply, Refusal) and outer is not None:
             reply = attrs.evolve(reply, outer=outer)
         self._take(pending, node, run, reply)
@@ -220,6 +239,7 @@ class Drive:
             self._hears(node, run, node.reading.outcome(run, reply), ends=False)
             return
         del self._pending[pending]
+        node.ended(run)
         if reply is None and pending.late is not None:
             node.outlived(run, pending.late)
         self._hears(node, run, None if reply is None else node.reading.outcome(run, reply))

@@ -28,6 +28,15 @@ class UserCall:
     timeout: timedelta | None
 
 
+@attrs.frozen
+class QueueCall:
+    """Wait until another call of that step may start, of whatever instance; the reply is an `Answer`."""
+
+    limits: Any
+    key: Any
+    limit: int
+
+
 @attrs.define(eq=False)
 class Pending:
     """A call that has been ordered, by whoever carries it out; `late` once it has outlived its timeout.
@@ -35,7 +44,7 @@ class Pending:
     `handle` is the performer's own: None until the call has begun.
     """
 
-    call: UserCall
+    call: UserCall | QueueCall
     handle: Any = None
     late: Late | None = None
     grace: timedelta | None = None

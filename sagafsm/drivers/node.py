@@ -14,7 +14,7 @@ from sagafsm.batch import Batch, Todo
 from sagafsm.command import Command, Park, Run, RunChild
 from sagafsm.context import Values, context_of
 from sagafsm.definition import Definition
-from sagafsm.drivers.effects import Late, Pending, Steps, UserCall
+from sagafsm.drivers.effects import Late, Pending, QueueCall, Steps, UserCall
 from sagafsm.drivers.journal import Journal
 from sagafsm.drivers.reading import Reading, called
 from sagafsm.drivers.settings import Settings
@@ -88,8 +88,14 @@ class Node:
                 batch.under_way = {name for name in self.under_way if name != heard.run.step}
             if heard.outcome is not None:
                 batch.record((observe(self.definition, batch.instance, heard.run, heard.outcome, heard.moment),))
-        todo = Todo((), Park()) if refusal is not None else batch.proceed(start=start, limit=limit)
-        yield from self.journal.append(batch)
+        admitted: list[Run] = []
+        todo = Todo((), Park()) if refusal is not None else self._proceed(batch, start, limit, admitted)
+        try:
+            yield from self.journal.append(batch)
+        except BaseException:
+            for run in admitted:
+                self.ended(run)
+            raise
         self.prelude = ()
         for _ in late:
             self._late.pop(0)
@@ -98,6 +104,31 @@ class Node:
         self.under_way |= {run.step: run for run in todo.runs}
         self.command = todo.command
         return todo, refusal
+
+    def _proceed(self, batch: Batch, start: bool, limit: int | None, admitted: list[Run]) -> Todo:
+        limits = self.settings.limits
+        if limits is None:
+            return batch.proceed(start=start, limit=limit)
+
+        def admits(run: Run) -> bool:
+            admitted.extend([run] if (free := limits.take(self.definition, run)) else [])
+            return free
+
+        return batch.proceed(start=start, limit=limit, admits=admits)
+
+    def ended(self, run: Run) -> None:
+        """A call has ended: another one of that step may start, of whatever instance."""
+        if self.settings.limits is not None:
+            self.settings.limits.give(self.definition, run)
+
+    def queue(self) -> Pending | None:
+        """What the next call waits for before it may start, when that is another one's end."""
+        limits, run = self.settings.limits, self.command
+        if limits is None or not isinstance(run, Run) or run.step in self.under_way:
+            return None
+        early = run.not_before is not None and run.not_before > self.settings.clock.now()
+        key, limit = limits.key(self.definition, run), self.definition.by_name[run.step].max_concurrency
+        return None if key is None or limit is None or early else Pending(QueueCall(limits, key, limit))
 
     def pending(self, run: Run) -> Pending:
         """The call that a command orders.
