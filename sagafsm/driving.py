@@ -137,7 +137,7 @@ class Driving:
             lease.token = token
 
     def _tell(self, batch: Batch) -> None:
-        tell(self.settings.on_event, zip(batch.instances, batch.events, strict=True))
+        tell(self.settings.on_event, batch)
 
     def _looked_up(self, instance_id: str, error: StoreError) -> Steps[Stored | None]:
         try:
