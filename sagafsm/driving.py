@@ -123,8 +123,7 @@ class Driving:
                 yield from release(lease)
 
     def _tell(self, batch: Batch) -> None:
-        if self.settings.on_event is not None:
-            tell(self.settings.on_event, zip(batch.instances, batch.events, strict=True))
+        tell(self.settings.on_event, batch)
 
     def owning(self, summary: Summary, work: Callable[[Lease], Steps[T]]) -> Steps[T]:
         """Do some work under a claim, and give the instance up whatever happens."""
