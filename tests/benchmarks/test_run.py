@@ -106,6 +106,7 @@ def test_a_target_is_met_or_not_or_there_is_none(
 def test_the_picture_is_one_well_formed_svg_and_the_same_for_the_same_figures() -> None:
     picture = svg(BARS)
     assert picture == svg(BARS)
+    assert picture.index("sagafsm</text>") < picture.index("bare &lt;loop&gt;</text>")  # longest first
     root = ET.fromstring(picture)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
