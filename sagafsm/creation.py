@@ -38,7 +38,7 @@ def created(
         steps=definition.outline,
         deadline=min(ends, default=None),
     )
-    batch = Batch(definition, fold(None, (creation,)), now, events=[creation], before=None)
+    batch = Batch(definition, fold(None, (creation,)), now, creation=creation)
     return batch, batch.proceed(admits=lambda run: not _is_limited(definition, run)) if begin else None
 
 

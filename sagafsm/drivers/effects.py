@@ -11,14 +11,14 @@ import attrs
 from sagafsm.function import Function
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class StoreCall:
     """Run a blocking call of the store; the reply is what it returns."""
 
     call: Callable[[], Any]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class UserCall:
     """Call a user's function; the reply is a `Reply`. Only what is no `Exception` is raised instead."""
 
@@ -50,7 +50,7 @@ class Pending:
     grace: timedelta | None = None
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class First:
     """Begin those calls that have not begun, and wait until one has ended or outlived its time.
 
@@ -84,7 +84,7 @@ class Enter:
     given: Mapping[str, Any]
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Answer:
     """A call returned."""
 

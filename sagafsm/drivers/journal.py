@@ -46,36 +46,46 @@ class Journal:
         """
         self.lease.check()
         if batch.events:
-            yield from self._append(batch)
+            append = self._appending(batch)
+            try:
+                yield StoreCall(append)
+            except MailWaits:
+                raise
+            except StoreError as error:
+                yield from self._append_again(append, batch, error)
             self.instance = batch.instance
-            self.lease.released = changes(batch.events).releases
+            self.lease.released = batch.draft.is_at_rest or changes(batch.events).releases
             tell(self.listener, batch)
 
-    def _append(self, batch: Batch) -> Steps[None]:
+    def _appending(self, batch: Batch) -> Callable[[], int]:
         if self.lease.token is None:
             raise StoreConflict(f"instance {self.instance.id!r} is not claimed")
-        append = functools.partial(
+        return functools.partial(
             self.lease.store.append,
             self.instance.id,
             tuple(batch.events),
             expected_version=len(self.instance.history),
             token=self.lease.token,
         )
-        for tries_left in range(APPEND_AGAIN, -1, -1):
+
+    def _append_again(self, append: Callable[[], int], batch: Batch, error: StoreError) -> Steps[None]:
+        """Look up whether an append that failed took place all the same, and repeat it where it did not."""
+        # At the first try a conflict is one. Later it may be our own append, which took place after the look.
+        if isinstance(error, StoreConflict):
+            raise error
+        tries_left = APPEND_AGAIN
+        while not (yield from self._is_written(batch, error)):
+            if not tries_left or isinstance(error, StoreConflict):
+                raise error
+            tries_left -= 1
             try:
                 yield StoreCall(append)
             except MailWaits:
                 raise
-            except StoreError as error:
-                # At the first try a conflict is one. Later it may be our own append, which took place after the look.
-                repeats = tries_left < APPEND_AGAIN
-                if isinstance(error, StoreConflict) and not repeats:
-                    raise
-                if not (yield from self._is_written(batch, error)):
-                    if tries_left and not isinstance(error, StoreConflict):
-                        continue
-                    raise
-            return
+            except StoreError as again:
+                error = again
+            else:
+                return
 
     def _is_written(self, batch: Batch, error: StoreError) -> Steps[bool]:
         try:

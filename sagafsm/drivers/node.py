@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,14 @@ import attrs
 from sagafsm import events as e
 from sagafsm.batch import Batch, Todo
 from sagafsm.command import Command, Park, Run, RunChild
-from sagafsm.context import Values, context_of
+from sagafsm.context import Context, Values, context_of
 from sagafsm.definition import Definition
 from sagafsm.drivers.effects import Late, Pending, QueueCall, Steps, UserCall
 from sagafsm.drivers.journal import Journal
 from sagafsm.drivers.reading import Reading, called
 from sagafsm.drivers.settings import Settings
 from sagafsm.errors import IllegalTransition
+from sagafsm.function import Function
 from sagafsm.instance import SagaInstance
 from sagafsm.outcome import Moment, Outcome, observe
 
@@ -27,7 +29,7 @@ log = logging.getLogger("sagafsm")
 Opening = Callable[[SagaInstance], Sequence[e.Event]]
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Heard:
     """What came of a call, as of a moment. `ends`: nothing more will be heard of it."""
 
@@ -77,17 +79,17 @@ class Node:
         Raises:
             MailWaits: nothing was written; read the mail, and decide again with it.
         """
-        late = self._late_results()
-        batch = Batch(self.definition, self.instance, self.settings.clock.now(), frozenset(self.under_way))
+        late = self._late_results() if self._late else []
+        batch = Batch(self.definition, self.journal.instance, self.settings.clock.now(), self.under_way.keys())
         batch.record(self.prelude)
         batch.absorb(mail)
         batch.record(late)
-        refusal = _opened(batch, opening)
+        refusal = None if opening is None else _opened(batch, opening)
         if heard is not None:
             if heard.ends:
                 batch.under_way = {name for name in self.under_way if name != heard.run.step}
             if heard.outcome is not None:
-                batch.record((observe(self.definition, batch.instance, heard.run, heard.outcome, heard.moment),))
+                batch.record((observe(self.definition, batch.draft, heard.run, heard.outcome, heard.moment),))
         admitted: list[Run] = []
         todo = Todo((), Park()) if refusal is not None else self._proceed(batch, start, limit, admitted)
         try:
@@ -101,9 +103,14 @@ class Node:
             self._late.pop(0)
         if heard is not None and heard.ends:
             self.under_way.pop(heard.run.step, None)
-        self.under_way |= {run.step: run for run in todo.runs}
-        self.command = todo.command
+        self.begin(todo)
         return todo, refusal
+
+    def begin(self, todo: Todo) -> None:
+        """Count what a commit has written ahead as under way."""
+        for run in todo.runs:
+            self.under_way[run.step] = run
+        self.command = todo.command
 
     def _proceed(self, batch: Batch, start: bool, limit: int | None, admitted: list[Run]) -> Todo:
         limits = self.settings.limits
@@ -137,13 +144,16 @@ class Node:
             PayloadError: what is stored does not fit the parameter that is to be given it.
         """
         function, timeout = called(self.definition.by_name[run.step], run)
-        until = None if timeout is None else self.settings.clock.now() + timeout
-        live = self.reading.live
-        context = context_of(
-            self.instance, function, run.step, key=run.key, attempt=run.attempt, live=run.step in live, until=until
-        )
-        positional, named = self.values.arguments(function, context)
+        if not function.parameters:
+            return Pending(UserCall(function=function, positional=(), named={}, timeout=timeout))
+        context = self._context(run, function, timeout) if function.wants_context else None
+        positional, named = self.values.arguments(function, run.step, context)
         return Pending(UserCall(function=function, positional=positional, named=named, timeout=timeout))
+
+    def _context(self, run: Run, function: Function, timeout: timedelta | None) -> Context:
+        until = None if timeout is None else self.settings.clock.now() + timeout
+        live = run.step in self.reading.live
+        return context_of(self.instance, function, run.step, key=run.key, attempt=run.attempt, live=live, until=until)
 
     @property
     def values(self) -> Values:
@@ -171,13 +181,11 @@ class Node:
             late.when_done(partial(_log_late, self.instance.id, run))
 
 
-def _opened(batch: Batch, opening: Opening | None) -> IllegalTransition | None:
+def _opened(batch: Batch, opening: Opening) -> IllegalTransition | None:
     """Record a decision, or return why it is refused: what led to the refusal is recorded all the same."""
-    if opening is None:
-        return None
     batch.proceed(start=False)
     try:
-        batch.record(opening(batch.instance))
+        batch.record(opening(batch.draft))
     except IllegalTransition as refusal:
         return refusal
     return None

@@ -31,8 +31,8 @@ SAGA = saga_of(3, action=act_async, compensation=undo_async)
 
 
 def opened(url: str) -> AsyncOrchestrator:
-    """The orchestrator whose limit, once it has one, is `IN_FLIGHT`."""
-    return AsyncOrchestrator(url, sagas=[SAGA])
+    """The orchestrator that drives `IN_FLIGHT` sagas at once, and holds the others back."""
+    return AsyncOrchestrator(url, sagas=[SAGA], max_in_flight=IN_FLIGHT)
 
 
 def measure(bench: Bench) -> Measured:
