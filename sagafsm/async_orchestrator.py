@@ -174,6 +174,10 @@ class AsyncOrchestrator:
                 while not self._stopping():
                     await self._serve_once(drives)
                     await self._rest(poll)
+            except BaseException:
+                for drive in drives.values():
+                    drive.cancel()
+                raise
             finally:
                 await asyncio.gather(*drives.values(), return_exceptions=True)
 

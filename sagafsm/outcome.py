@@ -20,6 +20,7 @@ from sagafsm.instance import SagaInstance
 from sagafsm.payload import dumps
 from sagafsm.record import Calls, StepRecord
 from sagafsm.retry import Retry
+from sagafsm.values import Value
 
 LONGEST_MESSAGE = 10_000
 LONGEST_TRACEBACK = 4_000
@@ -45,64 +46,64 @@ NOT_DONE: Final = _Answer("NOT_DONE")
 IN_DOUBT: Final = _Answer("IN_DOUBT")
 
 
-@attrs.frozen
-class Done:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Done(Value):
     """A probe's answer: the action took effect, and this is what it returned or would have returned."""
 
     result: object = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class Returned:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Returned(Value):
     """The call returned; `result_json` is its result as it will be stored."""
 
     result_json: str
 
 
-@attrs.frozen(kw_only=True)
-class Unstorable:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Unstorable(Value):
     """The call took effect and returned what cannot be stored."""
 
     error: PayloadError
 
 
-@attrs.frozen(kw_only=True)
-class Raised:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Raised(Value):
     """The call raised. `outer` is what its caller was handling: no evidence about this call."""
 
     error: Exception
     outer: BaseException | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
-class TimedOut:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class TimedOut(Value):
     """The call has not answered within its timeout."""
 
     error: TimeoutError
 
 
-@attrs.frozen(kw_only=True)
-class NotDone:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class NotDone(Value):
     """The probe says that the action is not done and will not be."""
 
 
-@attrs.frozen(kw_only=True)
-class StillInDoubt:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class StillInDoubt(Value):
     """The probe cannot tell, or raised."""
 
     error: Exception | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Prepared:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Prepared(Value):
     """Whether the step's `when` holds, and the input that was computed for it."""
 
     holds: bool = True
     input_json: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Parted:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Parted(Value):
     """The nested saga rests, or cannot go on now; None: it was never created."""
 
     child: SagaInstance | None
@@ -111,8 +112,8 @@ class Parted:
 Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt | Prepared | Parted
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class Moment:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Moment(Value):
     """What of the world enters a decision: the time, and one draw from 0 to 1 for the jitter."""
 
     now: datetime
@@ -159,8 +160,8 @@ def observe(definition: Definition, instance: SagaInstance, command: Run, outcom
             raise TypeError(f"no call is made for {command!r}")
 
 
-@attrs.frozen(slots=False)
-class Call:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Call(Value):
     """An action's call, as the history knows it while its outcome is judged."""
 
     definition: Definition

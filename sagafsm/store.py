@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -13,18 +12,19 @@ from sagafsm.errors import StoreError, listed
 from sagafsm.events import BlockReason, Event, InstanceBlocked, InstanceMigrated, Request
 from sagafsm.fold import KEEPS_PARKED
 from sagafsm.instance import AT_REST, SagaInstance
+from sagafsm.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Owner:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Owner(Value):
     """Who drives an instance: `name` for people, `process` to tell whether it still does (opaque to a store)."""
 
     name: str
     process: str
 
 
-@attrs.frozen(kw_only=True)
-class Summary:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Summary(Value):
     """An instance in one row: what `find` lists without reading histories.
 
     `version` is the saga's; `length` counts the events; `mail` counts the requests that are not absorbed; `token`
@@ -52,8 +52,8 @@ class Summary:
         return self.state in AT_REST
 
 
-@attrs.frozen(kw_only=True)
-class Changes:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Changes(Value):
     """What a batch of events changes in a summary.
 
     `state` None: it stays as it was. `parking` False: `blocked`, `waiting` and `wake_at` stay as they were.
@@ -106,8 +106,8 @@ def is_unfinished(instance_id: str, state: str) -> bool:
     return state not in AT_REST and "/" not in instance_id
 
 
-@attrs.frozen(kw_only=True)
-class Stored:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Stored(Value):
     """An instance as loaded: folded from its history, with its row."""
 
     instance: SagaInstance
@@ -248,6 +248,8 @@ def open_store(url: str) -> Store:
     Raises:
         StoreError: no installed package offers the scheme, or the store cannot be opened.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it takes as long as half of our own modules
+
     if not isinstance(url, str):
         raise StoreError(f"a store is given as a URL or as a Store, not {url!r}")
     scheme = url.partition("://")[0].partition("+")[0]

@@ -23,14 +23,15 @@ from sagafsm.errors import IllegalTransition
 from sagafsm.function import Function
 from sagafsm.instance import SagaInstance
 from sagafsm.outcome import Moment, Outcome, observe
+from sagafsm.values import Value
 
 log = logging.getLogger("sagafsm")
 # A decision, checked against the instance as it stands once the mail is absorbed and all that follows is recorded.
 Opening = Callable[[SagaInstance], Sequence[e.Event]]
 
 
-@attrs.frozen(slots=False)
-class Heard:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Heard(Value):
     """What came of a call, as of a moment. `ends`: nothing more will be heard of it."""
 
     run: Run

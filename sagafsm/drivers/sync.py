@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import wait
 from datetime import timedelta
-from typing import Any, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 import attrs
 
@@ -31,9 +32,13 @@ from sagafsm.drivers.effects import (
     UserCall,
 )
 from sagafsm.drivers.resources import Resources, is_factory
-from sagafsm.drivers.workers import LateCall, LoopThread, TaskCall, WorkerCall, reply_of
+from sagafsm.drivers.workers import LateCall, WorkerCall, reply_of
+
+if TYPE_CHECKING:
+    from sagafsm.drivers.loops import LoopThread
 
 T = TypeVar("T")
+_LOOP_LOCK = threading.Lock()
 
 
 @attrs.define(eq=False)
@@ -41,8 +46,18 @@ class SyncPerformer:
     """Carries out effects one after the other, blocking the caller."""
 
     clock: Clock
-    loop: LoopThread = attrs.field(factory=LoopThread, init=False)
+    _loop: LoopThread | None = attrs.field(default=None, init=False)
     _resources: Resources = attrs.field(factory=Resources, init=False)
+
+    @property
+    def loop(self) -> LoopThread:
+        """The background loop, for which nobody pays who has no async actions."""
+        if self._loop is None:
+            from sagafsm.drivers.loops import LoopThread  # noqa: PLC0415 - it takes asyncio
+
+            with _LOOP_LOCK:
+                self._loop = self._loop or LoopThread()
+        return self._loop
 
     def perform(self, steps: Steps[T]) -> T:
         """Run the steps to their end and return what they return."""
@@ -65,7 +80,8 @@ class SyncPerformer:
             if self._resources.entered:
                 self.loop.wait(self._resources.leave())
         finally:
-            self.loop.close()
+            if self._loop is not None:
+                self._loop.close()
 
     def _reply(self, effect: Effect) -> Any:
         match effect:
@@ -109,7 +125,7 @@ class SyncPerformer:
         if isinstance(call, QueueCall):
             raise TypeError("nothing is queued under the sync driver")
         if call.function.is_async:
-            task = TaskCall()
+            task = self.loop.task()
             self.loop.submit(call.function.call(*call.positional, **call.named), task)
             return Running(task, task.interrupt, task.stop).give(call.timeout)
         worker = WorkerCall(functools.partial(self._value, call)).start()
@@ -150,7 +166,7 @@ class SyncPerformer:
         return reply or Silence(LateCall(worker.future, worker.interrupt))
 
     def _task_until(self, awaitable: Awaitable[Any], until: float) -> Reply:
-        task = TaskCall()
+        task = self.loop.task()
         try:
             self.loop.submit(awaitable, task)
             # What it raises is the reply's to raise; only what interrupts this thread is raised here.
