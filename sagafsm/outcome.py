@@ -67,8 +67,8 @@ class Unstorable(Value):
     error: PayloadError
 
 
-@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class Raised(Value):
+@attrs.frozen(kw_only=True)
+class Raised:
     """The call raised. `outer` is what its caller was handling: no evidence about this call."""
 
     error: Exception
