@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sagafsm import events as e
@@ -18,10 +19,11 @@ def created(
     now: datetime,
     begin: bool,
     deadline: datetime | None = None,
+    mail: Iterable[e.Request] = (),
 ) -> tuple[Batch, Todo | None]:
     """The batch that creates an instance and, with `begin`, what it leads to.
 
-    `deadline` is the parent's; the saga's own may be earlier.
+    `deadline` is the parent's; the saga's own may be earlier. `mail` is what came for it before it was there.
     """
     ends = [] if definition.deadline is None else [now + definition.deadline]
     ends += [] if deadline is None else [deadline]
@@ -38,4 +40,5 @@ def created(
         deadline=min(ends, default=None),
     )
     batch = Batch(definition, fold(None, (creation,)), now, events=[creation], before=None)
+    batch.record(mail)
     return batch, batch.proceed() if begin else None

@@ -11,6 +11,7 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.batch import Batch, Todo
+from sagafsm.children import is_overtaken
 from sagafsm.command import Command, Park, Run, RunChild
 from sagafsm.context import Values, context_of
 from sagafsm.definition import Definition
@@ -20,7 +21,7 @@ from sagafsm.drivers.reading import Reading, called
 from sagafsm.drivers.settings import Settings
 from sagafsm.errors import IllegalTransition
 from sagafsm.instance import SagaInstance
-from sagafsm.outcome import Moment, Outcome, observe
+from sagafsm.outcome import Moment, Outcome, Parted, observe
 
 log = logging.getLogger("sagafsm")
 # A decision, checked against the instance as it stands once the mail is absorbed and all that follows is recorded.
@@ -86,7 +87,7 @@ class Node:
         if heard is not None:
             if heard.ends:
                 batch.under_way = {name for name in self.under_way if name != heard.run.step}
-            if heard.outcome is not None:
+            if heard.outcome is not None and not _is_overtaken(batch.instance, heard):
                 batch.record((observe(self.definition, batch.instance, heard.run, heard.outcome, heard.moment),))
         todo = Todo((), Park()) if refusal is not None else batch.proceed(start=start, limit=limit)
         yield from self.journal.append(batch)
@@ -150,6 +151,15 @@ def _opened(batch: Batch, opening: Opening | None) -> IllegalTransition | None:
     except IllegalTransition as refusal:
         return refusal
     return None
+
+
+def _is_overtaken(instance: SagaInstance, heard: Heard) -> bool:
+    """Whether a nested saga parked without something that its parent reads only now: it is driven on instead."""
+    run, outcome = heard.run, heard.outcome
+    if not isinstance(run, RunChild) or not isinstance(outcome, Parted):
+        return False
+    child = outcome.child
+    return child is not None and not child.is_at_rest and is_overtaken(instance, run.step, run.direction, child)
 
 
 def _log_late(instance_id: str, run: Run) -> None:

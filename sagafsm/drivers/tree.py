@@ -75,6 +75,7 @@ class Tree:
             now=settings.clock.now(),
             begin=begin,
             deadline=node.instance.deadline,
+            mail=run.requests,
         )
         lease = Lease(self.store, name, new_owner(self.owner))
         yield from create(batch, lease, settings.lease)
