@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -13,9 +15,10 @@ from sagafsm.decision import Verdict
 from sagafsm.drivers.async_ import AsyncPerformer
 from sagafsm.drivers.effects import Steps
 from sagafsm.drivers.journal import Listener
+from sagafsm.drivers.limits import Limits
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
-from sagafsm.errors import SagaError
+from sagafsm.errors import DefinitionError, NotClaimed, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import verdict_of
 from sagafsm.orchestrator import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
@@ -25,10 +28,18 @@ from sagafsm.steps import Defined
 from sagafsm.store import Store, Summary, open_store
 
 T = TypeVar("T")
+MAX_IN_FLIGHT = 256
+POLL = timedelta(seconds=1)
+# A stop is noticed so many seconds later at most.
+LONGEST_REST = 0.1
+log = logging.getLogger("sagafsm")
 
 
 class AsyncOrchestrator:
     """Runs instances against one store on the caller's loop; the arguments are those of `Orchestrator`.
+
+    `max_in_flight` bounds how many instances it drives at once: what would drive one more waits, so that whoever asks
+    faster than the services answer is held back.
 
     Async actions run on the loop, sync ones on threads, the store on one writer thread. It belongs to one loop. As an
     async context manager on the main thread it drains on SIGTERM, as `Orchestrator` does: the process ends once every
@@ -46,11 +57,21 @@ class AsyncOrchestrator:
         lease: timedelta = LEASE,
         max_payload: int = MAX_PAYLOAD,
         on_event: Listener | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._stopping = Stopping()
         settings = Settings(
-            clock=clock, lease=check_lease(lease), max_payload=max_payload, on_event=on_event, stopping=self._stopping
+            clock=clock,
+            lease=check_lease(lease),
+            max_payload=max_payload,
+            on_event=on_event,
+            stopping=self._stopping,
+            limits=Limits(),
         )
+        if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int) or max_in_flight < 1:
+            raise DefinitionError(f"an orchestrator takes a max_in_flight of 1 or more, not {max_in_flight!r}")
+        self._troubles: dict[str, str] = {}
+        self._max_in_flight, self._slots = max_in_flight, asyncio.Semaphore(max_in_flight)
         self._owns_store = isinstance(store, str)
         self.store: Store = open_store(store) if isinstance(store, str) else store
         self._operations = operations_of(self.store, sagas=sagas, resources=resources, settings=settings, owner=owner)
@@ -82,6 +103,16 @@ class AsyncOrchestrator:
         with self._stopping.working():
             return await self._performer.perform(steps)
 
+    async def _drive(self, steps: Steps[T]) -> T:
+        """As `_perform`, for what drives an instance: as many at once as may be in flight.
+
+        From inside an action it does not wait: the instance around it holds a place, perhaps the last one.
+        """
+        if self._operations.driving.is_under_way:
+            return await self._perform(steps)
+        async with self._slots:
+            return await self._perform(steps)
+
     # Running ----------------------------------------------------------------------------------------------------------
 
     async def run(self, saga: Defined, input: Any, *, id: str | None = None, check: bool = False) -> SagaInstance:
@@ -104,7 +135,7 @@ class AsyncOrchestrator:
     ) -> SagaInstance:
         """`run`, with more resources for this run alone."""
         steps = self._operations.start(saga, input, id=id, drive=True, resources=resources)
-        return checked(await self._perform(steps), check)
+        return checked(await self._drive(steps), check)
 
     async def start(self, saga: Defined, input: Any, *, id: str | None = None) -> SagaInstance:
         """Create an instance durably, without driving it: `resume`, `advance` or `recover` will. Idempotent by id."""
@@ -117,11 +148,11 @@ class AsyncOrchestrator:
             StoreConflict: somebody else drives it.
             DefinitionChanged: its saga was changed since it began.
         """
-        return await self._perform(self._operations.resume(id, "until_parked", "resume"))
+        return await self._drive(self._operations.resume(id, "until_parked", "resume"))
 
     async def advance(self, id: str) -> SagaInstance:
         """Do exactly one command of an instance, and never sleep; when nothing is due it is returned as it stands."""
-        return await self._perform(self._operations.resume(id, "one_command", "advance"))
+        return await self._drive(self._operations.resume(id, "one_command", "advance"))
 
     async def recover(self) -> RecoveryReport:
         """Resume every instance that is unowned, not at rest, not parked, or due; never sleep.
@@ -129,6 +160,55 @@ class AsyncOrchestrator:
         One that cannot be resumed is reported and does not stop the others; a second pass changes nothing.
         """
         return await self._perform(self._operations.recover())
+
+    async def serve(self, *, poll: timedelta = POLL) -> None:
+        """Drive whatever can go on, from whoever started it, until the orchestrator closes or SIGTERM comes.
+
+        The store is asked for what is due every `poll` (real time); up to `max_in_flight` instances are driven at
+        once. What cannot be driven is logged, and the others go on. A stop drains: outcomes under way are recorded,
+        nothing new starts, and no step is left in doubt.
+        """
+        drives: dict[str, asyncio.Task[None]] = {}
+        with self._stopping.working():
+            try:
+                while not self._stopping():
+                    await self._serve_once(drives)
+                    await self._rest(poll)
+            finally:
+                await asyncio.gather(*drives.values(), return_exceptions=True)
+
+    async def _serve_once(self, drives: dict[str, asyncio.Task[None]]) -> None:
+        after: str | None = ""
+        now = self._operations.driving.settings.clock.now()
+        while after is not None and not self._stopping():
+            due, after = await self._performer.perform(self._operations.due(now, after))
+            for instance_id in due:
+                while len(drives) >= self._max_in_flight:
+                    await asyncio.wait(drives.values(), return_when=asyncio.FIRST_COMPLETED)
+                    # Done callbacks run only once the loop turns.
+                    await asyncio.sleep(0)
+                if instance_id not in drives and not self._stopping():
+                    task = drives[instance_id] = asyncio.create_task(self._served(instance_id))
+                    task.add_done_callback(lambda _, name=instance_id: drives.pop(name, None))  # type: ignore[misc]
+
+    async def _served(self, instance_id: str) -> None:
+        try:
+            await self._drive(self._operations.resume(instance_id, "without_sleep", "serve"))
+        except (NotClaimed, SagaNotFound):
+            # Another worker took it, or it was deleted, since the page was read.
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a store or a resource raises; the others go on
+            if not self._stopping() and self._troubles.get(instance_id) != repr(error):
+                # Once for each trouble, not once a poll.
+                self._troubles[instance_id] = repr(error)
+                log.warning("instance %r cannot be driven: %s", instance_id, error)
+        else:
+            self._troubles.pop(instance_id, None)
+
+    async def _rest(self, poll: timedelta) -> None:
+        until = time.monotonic() + poll.total_seconds()
+        while not self._stopping() and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, LONGEST_REST))
 
     # Looking ----------------------------------------------------------------------------------------------------------
 
@@ -172,7 +252,7 @@ class AsyncOrchestrator:
         Raises:
             IllegalTransition: it is at rest, or its pivot has succeeded.
         """
-        return await self._perform(self._operations.cancel(id, by=by, reason=reason))
+        return await self._drive(self._operations.cancel(id, by=by, reason=reason))
 
     async def signal(self, id: str, name: str, payload: Any = None, *, request_id: str | None = None) -> SagaInstance:
         """Give an instance a signal that it waits for, or will; return it once that is handled, if it can be.
@@ -184,7 +264,7 @@ class AsyncOrchestrator:
             RequestError: the saga waits for no such signal.
             IllegalTransition: it is at rest, goes back, or is past that wait.
         """
-        return await self._perform(self._operations.signal(id, name, payload, request_id=request_id))
+        return await self._drive(self._operations.signal(id, name, payload, request_id=request_id))
 
     async def fork(self, id: str, *, at: int, resources: Mapping[str, Any] | None = None) -> AsyncOrchestrator:
         """A what-if: the instance as it was once event `at` was recorded, in memory, in an orchestrator of its own.
@@ -231,7 +311,7 @@ class AsyncOrchestrator:
             reason=reason,
             result=result if result is not NOT_GIVEN else None,
         )
-        return await self._perform(steps)
+        return await self._drive(steps)
 
     async def compensate(
         self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
@@ -255,4 +335,4 @@ class AsyncOrchestrator:
         self, id: str, decision: e.Decision, step: str | None, by: str | None, reason: str | None
     ) -> SagaInstance:
         verdict = Verdict(decision=decision, step=step, by=by or login_name(), reason=reason)
-        return await self._perform(self._operations.decide(id, verdict))
+        return await self._drive(self._operations.decide(id, verdict))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
-from typing import NamedTuple
-
-import attrs
+from typing import NamedTuple, cast
 
 from sagafsm import events as e
 from sagafsm.command import Await, Command, Park, Record, Run
-from sagafsm.decide import decide, take_cancel
+from sagafsm.decide import WAIT, decide, take_cancel
 from sagafsm.decision import too_late, verdict_in
 from sagafsm.definition import Definition
 from sagafsm.errors import SagaError
-from sagafsm.fold import KEEPS_PARKED
-from sagafsm.instance import SagaInstance, fold
-from sagafsm.moves import is_cancellable, moved
+from sagafsm.fold import KEEPS_PARKED, Draft, fold_into
+from sagafsm.instance import SagaInstance, fold, frozen
+from sagafsm.moves import is_cancellable, leads_to
 from sagafsm.values import replace
 
 # What a call that just ended makes of the instance as it stands once the mail has been read.
@@ -30,7 +28,6 @@ class Todo(NamedTuple):
     command: Command
 
 
-@attrs.define
 class Batch:
     """Grows from what was observed to what follows from it, up to the next things that must be done.
 
@@ -38,21 +35,40 @@ class Batch:
     recorded: requests, and that an instance was abandoned.
     """
 
-    definition: Definition | None
-    instance: SagaInstance
-    now: datetime
-    under_way: Collection[str] = frozenset()
-    events: list[e.Event] = attrs.Factory(list)
-    before: SagaInstance | None = attrs.field(default=attrs.Factory(lambda self: self.instance, takes_self=True))
+    def __init__(
+        self,
+        definition: Definition | None,
+        instance: SagaInstance,
+        now: datetime,
+        under_way: Collection[str] = frozenset(),
+        *,
+        creation: e.Event | None = None,
+    ) -> None:
+        self.definition, self.now, self.under_way = definition, now, under_way
+        self.events: list[e.Event] = [] if creation is None else [creation]
+        self._before = instance if creation is None else None
+        # One instance for all facts of a commit: making one for each is most of what a commit costs.
+        self._draft = Draft(instance)
+        # The same, as an instance: to be read at once, as it changes with the next fact.
+        self.draft = cast("SagaInstance", self._draft)
+
+    @property
+    def instance(self) -> SagaInstance:
+        """The instance as it stands."""
+        return frozen(self._draft)
 
     def record(self, events: Iterable[e.Event]) -> None:
         """Add facts, in order."""
+        draft, definition = self._draft, self.definition
         for event in events:
-            stamped = replace(event, number=len(self.instance.history) + 1, at=self.now)
-            self.instance = fold(self.instance, (stamped,))
-            if stamped.state is None and self.definition is not None:
-                self.instance = moved(self.definition, self.instance, self.under_way)
-            self.events.append(self.instance.history[-1])
+            stamped = replace(event, number=len(draft.history) + 1, at=self.now)
+            fold_into(draft, stamped)
+            if stamped.state is None and definition is not None:
+                state = leads_to(definition, self.draft, self.under_way)
+                if state is not None:
+                    stamped = draft.history[-1] = replace(stamped, state=state)
+                    draft.state = state
+            self.events.append(stamped)
 
     def absorb(self, mail: Iterable[e.Request]) -> None:
         """Add the requests that wait, and the clock's own when the deadline has passed."""
@@ -61,24 +77,34 @@ class Batch:
                 self.record((request,))
                 continue
             # It comes from the parent, which knew the block; the clock may have ended that since.
-            verdict = verdict_in(request, self.instance)
+            verdict = verdict_in(request, self.draft)
             self.record((too_late(request),) if verdict is None else verdict)
-        self.record(_requested_by_clock(self.instance, self.now))
-        if self.definition is not None:
-            taken = take_cancel(self.definition, self.instance, self.under_way)
+        if self._draft.deadline is not None:
+            self.record(_requested_by_clock(self.draft, self.now))
+        if self.definition is not None and self._draft.cancel is not None:
+            taken = take_cancel(self.definition, self.draft, self.under_way)
             self.record(() if taken is None else (taken,))
 
-    def proceed(self, *, start: bool = True, limit: int | None = None) -> Todo:
-        """Add all that follows and, with `start`, the write-ahead of what may start now, `limit` calls at most."""
+    def proceed(
+        self, *, start: bool = True, limit: int | None = None, admits: Callable[[Run], bool] = lambda _: True
+    ) -> Todo:
+        """Add all that follows and, with `start`, the write-ahead of what may start now, `limit` calls at most.
+
+        A call that is not admitted is not started, and nothing after it.
+        """
         if self.definition is None:
-            raise SagaError(f"what follows for instance {self.instance.id!r} cannot be decided without its definition")
+            raise SagaError(f"what follows for instance {self._draft.id!r} cannot be decided without its definition")
         runs: list[Run] = []
         while True:
-            command = decide(self.definition, self.instance, self.under_way)
+            command = decide(self.definition, self.draft, self.under_way)
+            if command is WAIT:
+                return Todo(tuple(runs), command)
             late = not self._is_early(command)
             if isinstance(command, Record) or (isinstance(command, Await) and late):
                 self.record(command.events)
-            elif isinstance(command, Run) and late and start and (limit is None or len(runs) < limit):
+            elif (
+                isinstance(command, Run) and late and start and (limit is None or len(runs) < limit) and admits(command)
+            ):
                 self.record(command.events)
                 runs.append(command)
                 self.under_way = {*self.under_way, command.step}
@@ -100,10 +126,10 @@ class Batch:
         parked = isinstance(command, (Park, Await)) or (isinstance(command, Run) and command.parks)
         if not parked and (wake_at is None or wake_at <= self.now):
             return
-        deadline = self.instance.deadline
-        if deadline is not None and deadline > self.now and is_cancellable(self.instance):
+        deadline = self._draft.deadline
+        if deadline is not None and deadline > self.now and is_cancellable(self.draft):
             wake_at = deadline if wake_at is None else min(wake_at, deadline)
-        self._stamp(wake_at, waiting=parked and not self.instance.blocked)
+        self._stamp(wake_at, waiting=parked and not self._draft.blocked)
 
     def _stamp(self, wake_at: datetime | None, *, waiting: bool) -> None:
         lasting = [i for i, event in enumerate(self.events) if not isinstance(event, KEEPS_PARKED)]
@@ -111,14 +137,14 @@ class Batch:
             return
         last = lasting[-1]
         self.events[last] = replace(self.events[last], wake_at=wake_at, waiting=waiting)
-        history = (*self.instance.history[: len(self.instance.history) - len(self.events)], *self.events)
-        self.instance = replace(self.instance, wake_at=wake_at, waiting=waiting, history=history)
+        self._draft.wake_at, self._draft.waiting = wake_at, waiting
+        self._draft.history[len(self._draft.history) - len(self.events) + last] = self.events[last]
 
     @property
     def instances(self) -> tuple[SagaInstance, ...]:
         """The instance as of each event, for whoever is told of it."""
         found: list[SagaInstance] = []
-        instance = self.before
+        instance = self._before
         for event in self.events:
             instance = fold(instance, (event,))
             found.append(instance)

@@ -75,8 +75,8 @@ class Values:
     resources: Mapping[str, Any]
     live: Mapping[str, Any]
 
-    def arguments(self, function: Function, context: Context) -> tuple[list[Any], dict[str, Any]]:
-        """Positional and named arguments of a call.
+    def arguments(self, function: Function, step: str, context: Context | None) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and named arguments of a call of one of the step's functions; `context` if it wants one.
 
         Raises:
             PayloadError: what is stored does not fit the annotation it is now read by.
@@ -84,14 +84,14 @@ class Values:
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for parameter in function.parameters:
-            value = self._value(parameter, context)
+            value = self._value(parameter, step, context)
             if parameter.positional:
                 positional.append(value)
             else:
                 named[parameter.name] = value
         return positional, named
 
-    def _value(self, parameter: Parameter, context: Context) -> Any:
+    def _value(self, parameter: Parameter, step: str, context: Context | None) -> Any:
         match parameter.source:
             case "ctx":
                 return context
@@ -100,10 +100,10 @@ class Values:
             case "input":
                 kind = self.definition.input if parameter.type is Any else parameter.type
                 return decode(self.instance.input_json, kind, subject=f"input of instance {self.instance.id!r}")
-            case "result" if context.step in self.live:
-                return self.live[context.step]
+            case "result" if step in self.live:
+                return self.live[step]
             case "result":
-                return self._result(context.step, parameter)
+                return self._result(step, parameter)
             case "step":
                 return self._result(parameter.name, parameter)
 

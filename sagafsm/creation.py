@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sagafsm import events as e
 from sagafsm.batch import Batch, Todo
+from sagafsm.command import Run, RunAction
 from sagafsm.definition import Definition
 from sagafsm.instance import fold
 
@@ -39,6 +40,11 @@ def created(
         steps=definition.outline,
         deadline=min(ends, default=None),
     )
-    batch = Batch(definition, fold(None, (creation,)), now, events=[creation], before=None)
+    batch = Batch(definition, fold(None, (creation,)), now, creation=creation)
     batch.record(mail)
-    return batch, batch.proceed() if begin else None
+    return batch, batch.proceed(admits=lambda run: not _is_limited(definition, run)) if begin else None
+
+
+def _is_limited(definition: Definition, run: Run) -> bool:
+    """Whether the call may have to wait for its turn: it is started by whoever counts, once the instance exists."""
+    return isinstance(run, RunAction) and definition.by_name[run.step].max_concurrency is not None

@@ -7,6 +7,7 @@ are a doubt. What a call that is under way will still tell is waited for, whatev
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from sagafsm.values import replace
 
 # The fifth process death in a row blocks: something in the step kills the process, and a sixth would too.
 CRASH_LOOP = 5
+WAIT = Wait()
 NOBODY: frozenset[str] = frozenset()
 _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
@@ -35,7 +37,12 @@ def key_of(instance: SagaInstance, step: str, direction: e.Direction) -> str:
 
     The moment of creation counts, so that an id that was deleted and is used again gets keys of its own.
     """
-    identity = "\0".join((instance.saga, instance.id, instance.created_at.isoformat(), step, direction))
+    return _key(instance.saga, instance.id, instance.created_at, step, direction)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _key(saga: str, instance_id: str, created_at: datetime, step: str, direction: e.Direction) -> str:
+    identity = "\0".join((saga, instance_id, created_at.isoformat(), step, direction))
     return f"{step[:40]}-{direction}-{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}"
 
 
@@ -117,6 +124,14 @@ def _leading_to(state: str, command: Command) -> Command:
 def _forward(
     definition: Definition, instance: SagaInstance, unit: UnitDefinition, under_way: Collection[str]
 ) -> Command:
+    if len(unit.steps) == 1:
+        (step,) = unit.steps
+        # Nothing runs beside it that could be in its way.
+        if step.name in under_way:
+            return WAIT
+        answer = _next(instance, step, instance.steps[step.name])
+        if isinstance(answer, Record) or (isinstance(answer, Run) and not answer.parks):
+            return answer
     answers = [
         _next(instance, step, instance.steps[step.name])
         for step in _in_turn(unit, instance)
@@ -132,7 +147,7 @@ def _forward(
     if runs:
         return min(runs, key=_moment)
     if started:
-        return Wait()
+        return WAIT
     return _parked(definition, instance, unit, [answer for answer in answers if isinstance(answer, Question)], commands)
 
 
@@ -317,7 +332,7 @@ def _unstorable(instance: SagaInstance, record: StepRecord) -> Command | Questio
 def _backward(unit: UnitDefinition, instance: SagaInstance, under_way: Collection[str]) -> Command:
     record = next_undo(unit, instance)
     if record is None or record.name in under_way:
-        return Wait()
+        return WAIT
     return _undo(unit, instance, record)
 
 

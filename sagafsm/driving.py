@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -114,17 +113,18 @@ class Driving:
         with self.keeper.running(lease):
             try:
                 yield from create(batch, lease, self.settings.lease)
-                with _noted(lambda: batch.instance):
+                instance = batch.instance
+                try:
                     self._tell(batch)
-                return (
-                    yield from self._driven(definition, batch.instance, lease, resources, "until_parked", begun=begun)
-                )
+                except BaseException as error:
+                    _note(error, instance)
+                    raise
+                return (yield from self._driven(definition, instance, lease, resources, "until_parked", begun=begun))
             finally:
                 yield from release(lease)
 
     def _tell(self, batch: Batch) -> None:
-        if self.settings.on_event is not None:
-            tell(self.settings.on_event, zip(batch.instances, batch.events, strict=True))
+        tell(self.settings.on_event, batch)
 
     def owning(self, summary: Summary, work: Callable[[Lease], Steps[T]]) -> Steps[T]:
         """Do some work under a claim, and give the instance up whatever happens."""
@@ -157,9 +157,11 @@ class Driving:
         drive = Drive(self.settings, root, tree, mode)
         mark = _driven.set(_driven.get() | {(id(self.store), instance.id, id(self), lease.drive)})
         try:
-            with _noted(lambda: journal.instance):
-                yield from drive.run(opening=opening, begun=begun)
+            yield from drive.run(opening=opening, begun=begun)
             return journal.instance
+        except BaseException as error:
+            _note(error, journal.instance)
+            raise
         finally:
             _driven.reset(mark)
             yield from drive.leave()
@@ -177,15 +179,10 @@ def refuse_nested(instance_id: str, operation: str) -> None:
         raise IllegalTransition(instance_id, state, operation, (f"{operation} of {root!r}", "get", "signal"))
 
 
-@contextlib.contextmanager
-def _noted(instance: Callable[[], SagaInstance]) -> Iterator[None]:
-    """Have what interrupts the block say where the instance rests then, and how it goes on."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            error.add_note(_whereabouts(instance()))
-        raise
+def _note(error: BaseException, instance: SagaInstance) -> None:
+    """Have what interrupts a drive say where the instance rests then, and how it goes on."""
+    if not isinstance(error, Exception):
+        error.add_note(_whereabouts(instance))
 
 
 def _whereabouts(instance: SagaInstance) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from sagafsm import events as e
-from sagafsm.record import Block, Cause, Child, StepRecord
+from sagafsm.record import Block, Cause, Child, Placed, StepRecord
 from sagafsm.values import replace
 
 
-class Draft:
-    """An instance while facts are folded into it; it has an instance's fields, and never leaves `fold`."""
+class Draft(Placed):
+    """An instance while facts are folded into it: it has an instance's fields, and is read like one."""
 
     id: str
     saga: str
@@ -23,7 +23,7 @@ class Draft:
     outline: tuple[e.StepOutline, ...]
     steps: dict[str, StepRecord]
     started: tuple[str, ...]
-    history: tuple[e.Event, ...]
+    history: list[e.Event]
     errors: tuple[e.RecordedError, ...]
     cause: Cause | None
     cancel: e.CancelRequested | None
@@ -36,9 +36,9 @@ class Draft:
     deadline: datetime | None
     owner: str | None
 
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self.__dict__.update(fields)
-        self.steps = dict(self.steps)
+    def __init__(self, instance: Placed) -> None:
+        self.__dict__.update(instance.__dict__)
+        self.steps, self.history = dict(self.steps), list(self.history)
 
     def change(self, step: str, **changes: Any) -> None:
         """Change fields of a step's record."""
@@ -293,5 +293,5 @@ def fold_into(draft: Draft, event: e.Event) -> None:
     _HANDLERS[type(event)](draft, event)
     if event.state is not None:
         draft.state = event.state
-    draft.history = (*draft.history, event)
+    draft.history.append(event)
     draft.updated_at = event.at

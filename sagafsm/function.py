@@ -40,6 +40,7 @@ class Function:
     left_alone: tuple[str, ...]
     returns: Any
     is_async: bool
+    wants_context: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -152,6 +153,7 @@ def bind(fn: Callable[..., Any], scope: Scope) -> Function:
         left_alone=tuple(left_alone),
         returns=returns,
         is_async=_is_async(fn),
+        wants_context=any(parameter.source == "ctx" for parameter in parameters),
     )
 
 

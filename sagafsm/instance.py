@@ -12,14 +12,14 @@ import attrs
 from sagafsm import events as e
 from sagafsm.errors import SagaError, SagaFailed
 from sagafsm.fold import Draft, fold_into
-from sagafsm.record import Block, Cause, Residue, StepRecord
+from sagafsm.record import AT_REST, Block, Cause, Placed, Residue, StepRecord
 from sagafsm.residue import residue_of
 
-AT_REST = ("completed", "failed")
+__all__ = ["AT_REST", "SagaInstance", "apply", "fold"]
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class SagaInstance:
+class SagaInstance(Placed):
     """One execution of a saga: immutable, and complete without its definition.
 
     `steps` maps every step's name to its record, in order of definition; `started` names those that began, in order
@@ -48,21 +48,6 @@ class SagaInstance:
     wake_at: datetime | None = None
     deadline: datetime | None = None
     owner: str | None = None
-
-    @property
-    def phase(self) -> str:
-        """The state up to the colon: pending, running, compensating, completed or failed."""
-        return self.state.partition(":")[0]
-
-    @property
-    def current(self) -> str | None:
-        """The step or group that the state names."""
-        return self.state.partition(":")[2] or None
-
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether the instance has ended."""
-        return self.state in AT_REST
 
     @property
     def input(self) -> Any:
@@ -157,19 +142,24 @@ def fold(instance: SagaInstance | None, events: Sequence[e.Event]) -> SagaInstan
         if not events or not isinstance(events[0], e.InstanceCreated):
             raise SagaError("a history begins with InstanceCreated")
         instance = _created(events[0])
-        draft = Draft(instance.__dict__)
+        draft = Draft(instance)
         if events[0].number != 1:
             _refuse_gap(instance.id, 1, events[0])
-        draft.history = (events[0],)
+        draft.history = [events[0]]
         events = events[1:]
     else:
-        draft = Draft(instance.__dict__)
+        draft = Draft(instance)
     for event in events:
         if event.number != len(draft.history) + 1:
             _refuse_gap(instance.id, len(draft.history) + 1, event)
         fold_into(draft, event)
+    return frozen(draft)
+
+
+def frozen(draft: Draft) -> SagaInstance:
+    """The instance that a draft has become; the draft may go on."""
     folded = object.__new__(SagaInstance)
-    folded.__dict__.update(draft.__dict__)
+    folded.__dict__.update(draft.__dict__, steps=dict(draft.steps), history=tuple(draft.history))
     return folded
 
 

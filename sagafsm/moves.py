@@ -9,7 +9,6 @@ from sagafsm.definition import Definition, StepDefinition, UnitDefinition
 from sagafsm.instance import AT_REST, SagaInstance
 from sagafsm.machine import Trigger
 from sagafsm.record import StepRecord
-from sagafsm.values import replace
 
 
 def passed_pivot(instance: SagaInstance) -> bool:
@@ -56,23 +55,22 @@ def _is_passed_over(definition: Definition, instance: SagaInstance, state: str) 
 
 def due(definition: Definition, instance: SagaInstance, under_way: Collection[str] = ()) -> Trigger | None:
     """The trigger that what is known of the current steps fires, if it does. Calls under way may still change it."""
-    match instance.phase:
-        case "pending":
-            return "cancel" if instance.cause is not None else None
-        case "completed":
-            return "go_back" if instance.cause is not None else None
-        case "running":
-            unit = definition.units[instance.current or ""]
-            return _due_forward(unit, instance) if instance.cause is None else _due_back(unit, instance, under_way)
-        case "compensating":
-            return "undo" if next_undo(definition.units[instance.current or ""], instance) is None else None
-        case _:
-            return None
+    phase, current = instance.phase, instance.current
+    if phase == "running" and current is not None:
+        unit = definition.units[current]
+        return _due_forward(unit, instance) if instance.cause is None else _due_back(unit, instance, under_way)
+    if phase == "compensating" and current is not None:
+        return "undo" if next_undo(definition.units[current], instance) is None else None
+    if instance.cause is None or phase == "failed":
+        return None
+    return "cancel" if phase == "pending" else "go_back"
 
 
 def _due_forward(unit: UnitDefinition, instance: SagaInstance) -> Trigger | None:
-    done = all(instance.steps[step.name].status in ("done", "skipped") for step in unit.steps)
-    return "succeed" if done else None
+    for step in unit.steps:
+        if instance.steps[step.name].status not in ("done", "skipped"):
+            return None
+    return "succeed"
 
 
 def _due_back(unit: UnitDefinition, instance: SagaInstance, under_way: Collection[str]) -> Trigger | None:
@@ -103,8 +101,8 @@ def _settled(step: StepDefinition, record: StepRecord) -> Trigger | None:
             assert_never(record.status)
 
 
-def moved(definition: Definition, instance: SagaInstance, under_way: Collection[str] = ()) -> SagaInstance:
-    """The instance with its last event leading on to the next state, when what is known now fires a trigger.
+def leads_to(definition: Definition, instance: SagaInstance, under_way: Collection[str] = ()) -> str | None:
+    """The state to which the last event leads, when what is known now fires a trigger.
 
     Going back, and the end, are not carried by the event that brings them about: `decide` orders them, in the same
     commit, once everything is known that the commit records; so are units that are passed over on the way back. A call
@@ -113,9 +111,8 @@ def moved(definition: Definition, instance: SagaInstance, under_way: Collection[
     """
     trigger = due(definition, instance, under_way)
     if trigger not in ("succeed", "undo") and not (trigger == "go_back" and instance.state == "completed"):
-        return instance
+        return None
     target = definition.table[trigger, instance.state]
     if target in AT_REST or (trigger == "undo" and _is_passed_over(definition, instance, target)):
-        return instance
-    *before, last = instance.history
-    return replace(instance, state=target, history=(*before, replace(last, state=target)))
+        return None
+    return target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, get_args
 from uuid import uuid4
 
@@ -134,18 +134,21 @@ class Operations:
         """Resume what is due, unowned and not parked, page by page; never sleep."""
         resumed: list[str] = []
         errors: dict[str, Exception] = {}
-        after, now = None, self.driving.settings.clock.now()
-        while not self.driving.settings.stopping():
-            find = functools.partial(self.driving.store.find, due=now, after=after, limit=PAGE)
-            page: Sequence[Summary] = yield StoreCall(find)
-            for summary in page:
-                if is_owned(summary) or self.driving.settings.stopping():
-                    continue
-                yield from self._recover(summary.id, resumed, errors)
-            if len(page) < PAGE:
-                break
-            after = page[-1].id
+        after: str | None = ""
+        now = self.driving.settings.clock.now()
+        while after is not None and not self.driving.settings.stopping():
+            due, after = yield from self.due(now, after)
+            for instance_id in due:
+                if not self.driving.settings.stopping():
+                    yield from self._recover(instance_id, resumed, errors)
         return RecoveryReport(resumed=tuple(resumed), errors=errors)
+
+    def due(self, now: datetime, after: str) -> Steps[tuple[tuple[str, ...], str | None]]:
+        """A page of ids of roots that can go on and that nobody owns, and where the next page begins, if one does."""
+        find = functools.partial(self.driving.store.find, due=now, after=after, limit=PAGE)
+        page: Sequence[Summary] = yield StoreCall(find)
+        ids = tuple(summary.id for summary in page if not is_owned(summary))
+        return ids, page[-1].id if len(page) == PAGE else None
 
     def _recover(self, instance_id: str, resumed: list[str], errors: dict[str, Exception]) -> Steps[None]:
         try:

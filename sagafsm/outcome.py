@@ -52,7 +52,7 @@ class Done:
     result: object = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Returned:
     """The call returned; `result_json` is its result as it will be stored."""
 
@@ -111,7 +111,7 @@ class Parted:
 Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt | Prepared | Parted
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Moment:
     """What of the world enters a decision: the time, and one draw from 0 to 1 for the jitter."""
 
@@ -159,7 +159,7 @@ def observe(definition: Definition, instance: SagaInstance, command: Run, outcom
             raise TypeError(f"no call is made for {command!r}")
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Call:
     """An action's call, as the history knows it while its outcome is judged."""
 

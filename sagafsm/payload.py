@@ -25,6 +25,7 @@ MAX_PAYLOAD = 1_048_576
 DEEPEST = 200
 # Python refuses to write ints of more than 4,300 digits (sys.int_info.default_max_str_digits).
 LONGEST_INT_BITS = 14_000
+_read = json.JSONDecoder().raw_decode
 dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -104,6 +105,8 @@ def encode(value: Any, kind: Any, *, subject: str, max_payload: int = MAX_PAYLOA
         PayloadError: it is not JSON-able, a round trip changes it, or it is larger than `max_payload` bytes; the
             error says where in the value, and of which type it is.
     """
+    if value is None and kind in (Any, None):
+        return "null"
     try:
         typed = not _is_untyped(kind)
         # Plain JSON for a declared class is already what the class is read from.
@@ -232,7 +235,7 @@ def decode(text: str, kind: Any, *, subject: str) -> Any:
     Raises:
         PayloadError: what is stored does not fit `kind`.
     """
-    plain = json.loads(text)
+    plain = _read(text)[0]
     if _is_untyped(kind):
         _check_bare(plain, kind, subject)
         return plain

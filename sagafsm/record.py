@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Self
@@ -11,6 +12,7 @@ import attrs
 from sagafsm import events as e
 from sagafsm.values import replace
 
+AT_REST = ("completed", "failed")
 StepStatus = Literal["pending", "running", "waiting", "parked", "done", "skipped", "failed", "in_doubt", "unstorable"]
 UndoStatus = Literal["running", "waiting", "parked", "failed", "undone", "skipped"]
 
@@ -134,6 +136,33 @@ class Cause:
         by = f" by {self.by}" if self.by else ""
         why = self.error or self.reason
         return f"{what}{by}: {why}" if why else f"{what}{by}"
+
+
+@functools.lru_cache(maxsize=10_000)
+def _place(state: str) -> tuple[str, str | None]:
+    phase, _, unit = state.partition(":")
+    return phase, unit or None
+
+
+class Placed:
+    """What a state says: where in its machine an instance is."""
+
+    state: str
+
+    @property
+    def phase(self) -> str:
+        """The state up to the colon: pending, running, compensating, completed or failed."""
+        return _place(self.state)[0]
+
+    @property
+    def current(self) -> str | None:
+        """The step or group that the state names."""
+        return _place(self.state)[1]
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the instance has ended."""
+        return self.state in AT_REST
 
 
 class Block(NamedTuple):

@@ -20,6 +20,7 @@ from sagafsm.drivers.effects import (
     First,
     Leave,
     Pending,
+    QueueCall,
     Refusal,
     Reply,
     Silence,
@@ -127,7 +128,10 @@ class AsyncPerformer:
                 call.grace = None
         return await _first_of(pending, until)
 
-    async def _call(self, call: UserCall) -> Reply:
+    async def _call(self, call: UserCall | QueueCall) -> Reply:
+        if isinstance(call, QueueCall):
+            await call.limits.freed(call.key, call.limit)
+            return Answer(None)
         function = functools.partial(call.function.call, *call.positional, **call.named)
         until = None if call.timeout is None else time.monotonic() + call.timeout.total_seconds()
         if call.function.is_async:
@@ -167,10 +171,11 @@ async def _first_of(pending: Sequence[Pending], until: timedelta | None) -> tupl
 
 async def _leave(pending: Sequence[Pending], *, interrupted: bool) -> None:
     """Wait until calls have ended of which nobody will hear: what they do must not land after its undo."""
-    tasks = [call.handle.task for call in pending if isinstance(call.handle, Beside)]
-    for task in tasks:
-        if interrupted:
-            task.cancel()
+    begun = [call for call in pending if isinstance(call.handle, Beside)]
+    tasks = [call.handle.task for call in begun]
+    for call in begun:
+        if interrupted or isinstance(call.call, QueueCall):
+            call.handle.task.cancel()
     interrupt = None
     for task in tasks:
         interrupt = await _sit_out(task) or interrupt

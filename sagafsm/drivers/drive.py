@@ -38,7 +38,7 @@ class Drive:
     root: Node
     tree: Tree
     mode: Mode
-    _pending: dict[Pending, tuple[Node, Run]] = attrs.field(factory=dict, init=False)
+    _pending: dict[Pending, tuple[Node, Run | None]] = attrs.field(factory=dict, init=False)
     _heard: deque[tuple[Node, Heard]] = attrs.field(factory=deque, init=False)
     _budget: int | None = attrs.field(default=None, init=False)
 
@@ -50,27 +50,31 @@ class Drive:
         self._budget = 1 if self.mode == "one_command" else None
         try:
             if begun is not None:
+                self.root.begin(begun)
                 yield from self._began(self.root, begun)
             else:
                 mail = yield from self.root.journal.mail()
                 yield from self._settle(self.root, None, opening=opening, mail=mail)
-            while (yield from self._goes_on()):
-                pass
+            while True:
+                # Written out, as this comes by at every call: each generator more costs as much as a commit in memory.
+                if self._heard:
+                    node, heard = self._heard.popleft()
+                    yield from self._settle(node, heard)
+                elif self._pending:
+                    yield from self._hear()
+                elif not (yield from self._slept()):
+                    return
         except GeneratorExit:
             raise
         except BaseException as error:
+            for node, run in self._pending.values():
+                if run is not None:
+                    node.ended(run)
             yield Leave(tuple(self._pending), interrupted=not isinstance(error, Exception))
             raise
 
-    def _goes_on(self) -> Steps[bool]:
-        """One thing more; whether there was one."""
-        if self._heard:
-            node, heard = self._heard.popleft()
-            yield from self._settle(node, heard)
-            return True
-        if self._pending:
-            yield from self._hear()
-            return True
+    def _slept(self) -> Steps[bool]:
+        """Sleep until the root goes on by itself; False: it does not, or not here."""
         command = self.root.command
         due = command.not_before if isinstance(command, Run) and not command.parks else None
         if due is None or self.mode != "until_parked" or self.root.under_way or self.settings.stopping():
@@ -112,7 +116,10 @@ class Drive:
             if error.outcome is None and heard is not None:
                 error.outcome = heard.outcome
             raise
-        yield from self._began(node, todo)
+        if node.parent is None and not node.children and not any(isinstance(run, RunChild) for run in todo.runs):
+            self._begin_calls(node, todo.runs)
+        else:
+            yield from self._began(node, todo)
         if refusal is not None:
             raise refusal
 
@@ -127,28 +134,39 @@ class Drive:
 
     def _began(self, node: Node, todo: Todo) -> Steps[None]:
         """Have begun what a commit has written ahead, and pass on what it says to those nested in it."""
-        node.under_way |= {run.step: run for run in todo.runs}
-        node.command = todo.command
         for child in tuple(node.children.values()):
             yield from self.tree.tell(child)
         for run in todo.runs:
-            yield from self._begin(node, run)
+            if isinstance(run, RunChild):
+                yield from self._open(node, run)
+        self._begin_calls(node, [run for run in todo.runs if not isinstance(run, RunChild)])
+        if self._is_queued(node):
+            return
         if not node.under_way and node.parent is not None:
             yield from self._part(node)
 
-    def _begin(self, node: Node, run: Run) -> Steps[None]:
-        if isinstance(run, RunChild):
-            yield from self._open(node, run)
-            return
-        if self._budget is not None:
-            self._budget -= 1
-        try:
-            if isinstance(run, Prepare):
-                self._hears(node, run, node.reading.prepared(run, node.values))
-            else:
-                self._pending[node.pending(run)] = (node, run)
-        except PayloadError as error:
-            self._hears(node, run, node.reading.outcome(run, Refusal(error)))
+    def _is_queued(self, node: Node) -> bool:
+        """Whether the next call of an instance waits for its turn."""
+        if any(of is node and run is None for of, run in self._pending.values()):
+            return True
+        turn = None if self.settings.stopping() or self._budget == 0 else node.queue()
+        if turn is not None:
+            self._pending[turn] = (node, None)
+        return turn is not None
+
+    def _begin_calls(self, node: Node, runs: Sequence[Run]) -> None:
+        for run in runs:
+            if self._budget is not None:
+                self._budget -= 1
+            try:
+                if isinstance(run, Prepare):
+                    self._hears(node, run, node.reading.prepared(run, node.values))
+                else:
+                    self._pending[node.pending(run)] = (node, run)
+            except PayloadError as error:
+                self._hears(node, run, node.reading.outcome(run, Refusal(error)))
+        if not runs and node.parent is None:
+            self._is_queued(node)
 
     def _hears(self, node: Node, run: Run, outcome: Outcome | None, *, ends: bool = True) -> None:
         moment = Moment(now=self.settings.clock.now(), draw=self.settings.draw())
@@ -168,6 +186,7 @@ class Drive:
             return
         node.children[run.step] = child
         if todo is not None:
+            child.begin(todo)
             yield from self._began(child, todo)
         else:
             mail = yield from child.journal.mail()
@@ -208,6 +227,11 @@ class Drive:
             return
         pending, reply = first
         node, run = self._pending[pending]
+        if run is None:
+            # Its turn may have come: that is looked at when it is committed.
+            del self._pending[pending]
+            yield from self._settle(node, None)
+            return
         if isinstance(reply, Refusal) and outer is not None:
             reply = attrs.evolve(reply, outer=outer)
         self._take(pending, node, run, reply)
@@ -220,6 +244,7 @@ class Drive:
             self._hears(node, run, node.reading.outcome(run, reply), ends=False)
             return
         del self._pending[pending]
+        node.ended(run)
         if reply is None and pending.late is not None:
             node.outlived(run, pending.late)
         self._hears(node, run, None if reply is None else node.reading.outcome(run, reply))

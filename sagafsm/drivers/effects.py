@@ -11,14 +11,14 @@ import attrs
 from sagafsm.function import Function
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class StoreCall:
     """Run a blocking call of the store; the reply is what it returns."""
 
     call: Callable[[], Any]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class UserCall:
     """Call a user's function; the reply is a `Reply`. Only what is no `Exception` is raised instead."""
 
@@ -28,6 +28,15 @@ class UserCall:
     timeout: timedelta | None
 
 
+@attrs.frozen
+class QueueCall:
+    """Wait until another call of that step may start, of whatever instance; the reply is an `Answer`."""
+
+    limits: Any
+    key: Any
+    limit: int
+
+
 @attrs.define(eq=False)
 class Pending:
     """A call that has been ordered, by whoever carries it out; `late` once it has outlived its timeout.
@@ -35,13 +44,13 @@ class Pending:
     `handle` is the performer's own: None until the call has begun.
     """
 
-    call: UserCall
+    call: UserCall | QueueCall
     handle: Any = None
     late: Late | None = None
     grace: timedelta | None = None
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class First:
     """Begin those calls that have not begun, and wait until one has ended or outlived its time.
 
@@ -75,7 +84,7 @@ class Enter:
     given: Mapping[str, Any]
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Answer:
     """A call returned."""
 

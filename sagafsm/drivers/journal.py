@@ -1,10 +1,10 @@
-"""Appending to an instance's history: all or nothing, never ahead of the store, told to the listener afterwards."""
+"""Appending to an instance's history: all or nothing, never ahead of the store, and told once it is durable."""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import attrs
 
@@ -12,11 +12,11 @@ from sagafsm import events as e
 from sagafsm.batch import Batch
 from sagafsm.drivers.effects import Steps, StoreCall
 from sagafsm.drivers.lease import Lease
+from sagafsm.drivers.telling import is_heard, log_commit, say
 from sagafsm.errors import MailWaits, StoreConflict, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.store import changes
 
-log = logging.getLogger("sagafsm")
 APPEND_AGAIN = 3
 Listener = Callable[[SagaInstance, e.Event], None]
 
@@ -35,7 +35,7 @@ class Journal:
         return mail
 
     def append(self, batch: Batch) -> Steps[None]:
-        """Make a batch durable, then tell the listener.
+        """Make a batch durable, then tell the logger and the listener.
 
         A failed or ambiguous append is looked up: when it took place all is well, when it did not it is repeated.
 
@@ -46,37 +46,46 @@ class Journal:
         """
         self.lease.check()
         if batch.events:
-            yield from self._append(batch)
+            append = self._appending(batch)
+            try:
+                yield StoreCall(append)
+            except MailWaits:
+                raise
+            except StoreError as error:
+                yield from self._append_again(append, batch, error)
             self.instance = batch.instance
-            self.lease.released = changes(batch.events).releases
-            if self.listener is not None:
-                tell(self.listener, zip(batch.instances, batch.events, strict=True))
+            self.lease.released = batch.draft.is_at_rest or changes(batch.events).releases
+            tell(self.listener, batch)
 
-    def _append(self, batch: Batch) -> Steps[None]:
+    def _appending(self, batch: Batch) -> Callable[[], int]:
         if self.lease.token is None:
             raise StoreConflict(f"instance {self.instance.id!r} is not claimed")
-        append = functools.partial(
+        return functools.partial(
             self.lease.store.append,
             self.instance.id,
             tuple(batch.events),
             expected_version=len(self.instance.history),
             token=self.lease.token,
         )
-        for tries_left in range(APPEND_AGAIN, -1, -1):
+
+    def _append_again(self, append: Callable[[], int], batch: Batch, error: StoreError) -> Steps[None]:
+        """Look up whether an append that failed took place all the same, and repeat it where it did not."""
+        # At the first try a conflict is one. Later it may be our own append, which took place after the look.
+        if isinstance(error, StoreConflict):
+            raise error
+        tries_left = APPEND_AGAIN
+        while not (yield from self._is_written(batch, error)):
+            if not tries_left or isinstance(error, StoreConflict):
+                raise error
+            tries_left -= 1
             try:
                 yield StoreCall(append)
             except MailWaits:
                 raise
-            except StoreError as error:
-                # At the first try a conflict is one. Later it may be our own append, which took place after the look.
-                repeats = tries_left < APPEND_AGAIN
-                if isinstance(error, StoreConflict) and not repeats:
-                    raise
-                if not (yield from self._is_written(batch, error)):
-                    if tries_left and not isinstance(error, StoreConflict):
-                        continue
-                    raise
-            return
+            except StoreError as again:
+                error = again
+            else:
+                return
 
     def _is_written(self, batch: Batch, error: StoreError) -> Steps[bool]:
         try:
@@ -94,10 +103,19 @@ class Journal:
         return False
 
 
-def tell(listener: Listener, happened: Iterable[tuple[SagaInstance, e.Event]]) -> None:
-    """Tell the listener what is durable; whatever it raises is logged and changes nothing."""
+def tell(listener: Listener | None, batch: Batch) -> None:
+    """Tell the logger and the listener what is durable; whatever that raises is logged and changes nothing."""
+    heard = is_heard(batch.events)
+    if listener is None and not heard:
+        return
+    happened = tuple(zip(batch.instances, batch.events, strict=True))
+    if heard:
+        log_commit(happened)
+    if listener is None:
+        return
     for instance, event in happened:
         try:
             listener(instance, event)
-        except Exception:
-            log.exception("on_event raised at event %d of instance %r", event.number, instance.id)
+        except Exception:  # noqa: BLE001 - `say` records it
+            error = "on_event raised at event %d of instance %r"
+            say(logging.ERROR, error, event.number, instance.id, exc_info=True)

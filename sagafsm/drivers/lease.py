@@ -8,11 +8,8 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
 
 import attrs
 
@@ -106,16 +103,16 @@ class Lease:
     token: int | None = None
     released: bool = False
     lost: StoreConflict | None = None
+    drive: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # What tells this drive from every other.
+        self.drive = self.owner.process.rpartition("/")[2]
 
     def check(self) -> None:
         """Raise the conflict that ended the claim, if one did."""
         if self.lost is not None:
             raise self.lost
-
-    @property
-    def drive(self) -> str:
-        """What tells this drive from every other."""
-        return self.owner.process.rpartition("/")[2]
 
 
 @attrs.define(eq=False)
@@ -138,19 +135,20 @@ class LeaseKeeper:
         if closed:
             self._closed.set()
 
-    @contextmanager
-    def running(self, lease: Lease) -> Iterator[None]:
+    def running(self, lease: Lease) -> Running:
         """Count the drive as running, and renew its lease, until the block ends."""
-        _running.add(lease.drive)
-        try:
-            with self._lock:
-                self._held.add(lease)
-                self._begin()
-            yield
-        finally:
-            _running.discard(lease.drive)
-            with self._lock:
-                self._held.discard(lease)
+        return Running(self, lease)
+
+    def begin(self, lease: Lease) -> None:
+        """Renew a lease from now on."""
+        with self._lock:
+            self._held.add(lease)
+            self._begin()
+
+    def end(self, lease: Lease) -> None:
+        """Renew it no more."""
+        with self._lock:
+            self._held.discard(lease)
 
     def _begin(self) -> None:
         if self._thread is None and not self._closed.is_set():
@@ -181,11 +179,26 @@ class LeaseKeeper:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def __enter__(self) -> Self:
-        return self
+
+class Running:
+    """A block during which a drive counts as running. A class, not a generator: every instance comes by here."""
+
+    __slots__ = ("_keeper", "_lease")
+
+    def __init__(self, keeper: LeaseKeeper, lease: Lease) -> None:
+        self._keeper, self._lease = keeper, lease
+
+    def __enter__(self) -> None:
+        _running.add(self._lease.drive)
+        try:
+            self._keeper.begin(self._lease)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        _running.discard(self._lease.drive)
+        self._keeper.end(self._lease)
 
 
 def _renew_all(keeper: weakref.ref[LeaseKeeper], closed: threading.Event, every: float) -> None:

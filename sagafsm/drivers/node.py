@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -13,13 +14,14 @@ from sagafsm import events as e
 from sagafsm.batch import Batch, Todo
 from sagafsm.children import is_overtaken
 from sagafsm.command import Command, Park, Run, RunChild
-from sagafsm.context import Values, context_of
+from sagafsm.context import Context, Values, context_of
 from sagafsm.definition import Definition
-from sagafsm.drivers.effects import Late, Pending, Steps, UserCall
+from sagafsm.drivers.effects import Late, Pending, QueueCall, Steps, UserCall
 from sagafsm.drivers.journal import Journal
 from sagafsm.drivers.reading import Reading, called
 from sagafsm.drivers.settings import Settings
 from sagafsm.errors import IllegalTransition
+from sagafsm.function import Function
 from sagafsm.instance import SagaInstance
 from sagafsm.outcome import Moment, Outcome, Parted, observe
 
@@ -28,7 +30,7 @@ log = logging.getLogger("sagafsm")
 Opening = Callable[[SagaInstance], Sequence[e.Event]]
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Heard:
     """What came of a call, as of a moment. `ends`: nothing more will be heard of it."""
 
@@ -78,27 +80,63 @@ class Node:
         Raises:
             MailWaits: nothing was written; read the mail, and decide again with it.
         """
-        late = self._late_results()
-        batch = Batch(self.definition, self.instance, self.settings.clock.now(), frozenset(self.under_way))
+        late = self._late_results() if self._late else []
+        batch = Batch(self.definition, self.journal.instance, self.settings.clock.now(), self.under_way.keys())
         batch.record(self.prelude)
         batch.absorb(mail)
         batch.record(late)
-        refusal = _opened(batch, opening)
+        refusal = None if opening is None else _opened(batch, opening)
         if heard is not None:
             if heard.ends:
                 batch.under_way = {name for name in self.under_way if name != heard.run.step}
-            if heard.outcome is not None and not _is_overtaken(batch.instance, heard):
-                batch.record((observe(self.definition, batch.instance, heard.run, heard.outcome, heard.moment),))
-        todo = Todo((), Park()) if refusal is not None else batch.proceed(start=start, limit=limit)
-        yield from self.journal.append(batch)
+            if heard.outcome is not None and not _is_overtaken(batch.draft, heard):
+                batch.record((observe(self.definition, batch.draft, heard.run, heard.outcome, heard.moment),))
+        admitted: list[Run] = []
+        todo = Todo((), Park()) if refusal is not None else self._proceed(batch, start, limit, admitted)
+        try:
+            yield from self.journal.append(batch)
+        except BaseException:
+            for run in admitted:
+                self.ended(run)
+            raise
         self.prelude = ()
         for _ in late:
             self._late.pop(0)
         if heard is not None and heard.ends:
             self.under_way.pop(heard.run.step, None)
-        self.under_way |= {run.step: run for run in todo.runs}
-        self.command = todo.command
+        self.begin(todo)
         return todo, refusal
+
+    def begin(self, todo: Todo) -> None:
+        """Count what a commit has written ahead as under way."""
+        for run in todo.runs:
+            self.under_way[run.step] = run
+        self.command = todo.command
+
+    def _proceed(self, batch: Batch, start: bool, limit: int | None, admitted: list[Run]) -> Todo:
+        limits = self.settings.limits
+        if limits is None:
+            return batch.proceed(start=start, limit=limit)
+
+        def admits(run: Run) -> bool:
+            admitted.extend([run] if (free := limits.take(self.definition, run)) else [])
+            return free
+
+        return batch.proceed(start=start, limit=limit, admits=admits)
+
+    def ended(self, run: Run) -> None:
+        """A call has ended: another one of that step may start, of whatever instance."""
+        if self.settings.limits is not None:
+            self.settings.limits.give(self.definition, run)
+
+    def queue(self) -> Pending | None:
+        """What the next call waits for before it may start, when that is another one's end."""
+        limits, run = self.settings.limits, self.command
+        if limits is None or not isinstance(run, Run) or run.step in self.under_way:
+            return None
+        early = run.not_before is not None and run.not_before > self.settings.clock.now()
+        key, limit = limits.key(self.definition, run), self.definition.by_name[run.step].max_concurrency
+        return None if key is None or limit is None or early else Pending(QueueCall(limits, key, limit))
 
     def pending(self, run: Run) -> Pending:
         """The call that a command orders.
@@ -107,13 +145,16 @@ class Node:
             PayloadError: what is stored does not fit the parameter that is to be given it.
         """
         function, timeout = called(self.definition.by_name[run.step], run)
-        until = None if timeout is None else self.settings.clock.now() + timeout
-        live = self.reading.live
-        context = context_of(
-            self.instance, function, run.step, key=run.key, attempt=run.attempt, live=run.step in live, until=until
-        )
-        positional, named = self.values.arguments(function, context)
+        if not function.parameters:
+            return Pending(UserCall(function=function, positional=(), named={}, timeout=timeout))
+        context = self._context(run, function, timeout) if function.wants_context else None
+        positional, named = self.values.arguments(function, run.step, context)
         return Pending(UserCall(function=function, positional=positional, named=named, timeout=timeout))
+
+    def _context(self, run: Run, function: Function, timeout: timedelta | None) -> Context:
+        until = None if timeout is None else self.settings.clock.now() + timeout
+        live = run.step in self.reading.live
+        return context_of(self.instance, function, run.step, key=run.key, attempt=run.attempt, live=live, until=until)
 
     @property
     def values(self) -> Values:
@@ -141,13 +182,11 @@ class Node:
             late.when_done(partial(_log_late, self.instance.id, run))
 
 
-def _opened(batch: Batch, opening: Opening | None) -> IllegalTransition | None:
+def _opened(batch: Batch, opening: Opening) -> IllegalTransition | None:
     """Record a decision, or return why it is refused: what led to the refusal is recorded all the same."""
-    if opening is None:
-        return None
     batch.proceed(start=False)
     try:
-        batch.record(opening(batch.instance))
+        batch.record(opening(batch.draft))
     except IllegalTransition as refusal:
         return refusal
     return None

@@ -118,7 +118,7 @@ class Reading:
         context = context_of(
             values.instance, function, command.step, key=command.key, attempt=0, live=False, until=None
         )
-        positional, named = values.arguments(function, context)
+        positional, named = values.arguments(function, command.step, context)
         return function.call(*positional, **named)
 
     def late(self, command: Run, reply: Answer | Refusal) -> e.LateResult:

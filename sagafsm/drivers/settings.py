@@ -10,11 +10,15 @@ import attrs
 
 from sagafsm.clock import Clock
 from sagafsm.drivers.journal import Listener
+from sagafsm.drivers.limits import Limits
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """`stopping`: whether the orchestrator closes, so that nothing new may start; `draw`: chance, from 0 to 1."""
+    """`stopping`: whether the orchestrator closes, so that nothing new may start; `draw`: chance, from 0 to 1.
+
+    `limits`: how often the calls of one step run at once, where that is bounded.
+    """
 
     clock: Clock
     lease: timedelta
@@ -22,3 +26,4 @@ class Settings:
     on_event: Listener | None
     stopping: Callable[[], bool]
     draw: Callable[[], float] = random.random
+    limits: Limits | None = None

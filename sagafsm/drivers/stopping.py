@@ -61,8 +61,10 @@ class Stopping:
             yield
         finally:
             _under_way.discard(operation)
-            with self._idle:
-                self._idle.notify_all()
+            if self._asked:
+                # Nobody waits for an operation to end who has not asked for that first.
+                with self._idle:
+                    self._idle.notify_all()
         if self._signalled and threading.current_thread() is threading.main_thread() and not _main_is_busy():
             raise SystemExit(TERMINATED)
 

@@ -21,6 +21,7 @@ from sagafsm.drivers.effects import (
     First,
     Leave,
     Pending,
+    QueueCall,
     Refusal,
     Reply,
     Silence,
@@ -103,8 +104,10 @@ class SyncPerformer:
                 call.grace = None
         return first_of(pending, until)
 
-    def _start(self, call: UserCall) -> Running:
+    def _start(self, call: UserCall | QueueCall) -> Running:
         """Begin a call beside others: on a thread of its own, or on the loop."""
+        if isinstance(call, QueueCall):
+            raise TypeError("nothing is queued under the sync driver")
         if call.function.is_async:
             task = TaskCall()
             self.loop.submit(call.function.call(*call.positional, **call.named), task)
@@ -112,7 +115,9 @@ class SyncPerformer:
         worker = WorkerCall(functools.partial(self._value, call)).start()
         return Running(worker.future, worker.interrupt).give(call.timeout)
 
-    def _call(self, call: UserCall) -> Reply:
+    def _call(self, call: UserCall | QueueCall) -> Reply:
+        if isinstance(call, QueueCall):
+            raise TypeError("nothing is queued under the sync driver")
         if call.timeout is not None:
             return self._call_for(call, call.timeout)
         try:

@@ -79,8 +79,7 @@ class Tree:
         )
         lease = Lease(self.store, name, new_owner(self.owner))
         yield from create(batch, lease, settings.lease)
-        if settings.on_event is not None:
-            tell(settings.on_event, zip(batch.instances, batch.events, strict=True))
+        tell(settings.on_event, batch)
         return self._node(node, run, batch.instance, lease), todo
 
     def _input(self, node: Node, run: RunChild, name: str) -> str:

@@ -261,9 +261,11 @@ def test_an_outcome_after_the_driver_has_left_is_logged(memory: Store, caplog: p
         instance = bench.run()
         slow.ended.set()
         join_calls()
-    assert ["attempt 1 of step 'a' of instance 'o-1' ended after its driver had left; its outcome is not recorded"] == [
-        record.getMessage() for record in caplog.records
-    ]
+    assert [
+        "instance 'o-1' event 3: StepInDoubt a",
+        "instance 'o-1' event 4: InstanceBlocked a",
+        "attempt 1 of step 'a' of instance 'o-1' ended after its driver had left; its outcome is not recorded",
+    ] == [record.getMessage() for record in caplog.records]
     assert instance.history == memory.history("o-1")
 
 

@@ -1,0 +1,66 @@
+"""How many calls of one step run at once under one orchestrator, over all its instances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import attrs
+
+from sagafsm.command import Run, RunAction
+from sagafsm.definition import Definition
+
+Key = tuple[str, int, str]
+
+
+@attrs.define(eq=False)
+class Limits:
+    """Counts the calls of steps that have a `max_concurrency`; it belongs to one event loop, and has no lock."""
+
+    _running: dict[Key, int] = attrs.field(factory=dict, init=False)
+    _waiting: dict[Key, deque[asyncio.Future[None]]] = attrs.field(factory=dict, init=False)
+
+    def key(self, definition: Definition, run: Run) -> Key | None:
+        """What a call counts as; None: it is not limited."""
+        if not isinstance(run, RunAction) or definition.by_name[run.step].max_concurrency is None:
+            return None
+        return definition.saga, definition.version, run.step
+
+    def take(self, definition: Definition, run: Run) -> bool:
+        """Count a call that is to start; False: it must wait until another has ended."""
+        key, limit = self.key(definition, run), definition.by_name[run.step].max_concurrency
+        if key is None or limit is None:
+            return True
+        if self._running.get(key, 0) >= limit:
+            return False
+        self._running[key] = self._running.get(key, 0) + 1
+        return True
+
+    def give(self, definition: Definition, run: Run) -> None:
+        """A call that was counted has ended, or was not begun after all: the next may look."""
+        key = self.key(definition, run)
+        if key is not None:
+            self._running[key] -= 1
+            self._wake(key)
+
+    def _wake(self, key: Key) -> None:
+        waiting = self._waiting.get(key, deque())
+        while waiting:
+            future = waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
+    async def freed(self, key: Key, limit: int) -> None:
+        """Return when a call of that step may start, as far as one can tell now."""
+        if self._running.get(key, 0) < limit:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                # It was woken and will not look: the next one must.
+                self._wake(key)
+            raise
