@@ -66,6 +66,11 @@ class Node:
         """The instance as the store has it."""
         return self.journal.instance
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still driven, and has not come to its end or been parked meanwhile."""
+        return self.parent is None or self.run is None or self.parent.children.get(self.run.step) is self
+
     def commit(
         self,
         heard: Heard | None,
