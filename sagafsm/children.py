@@ -23,10 +23,11 @@ def root_of(instance_id: str) -> str:
     return instance_id.partition("/")[0]
 
 
-def begin(record: StepRecord, key: str) -> RunChild:
-    """Create the nested instance and drive it."""
+def begin(instance: SagaInstance, record: StepRecord, key: str) -> RunChild:
+    """Create the nested instance, with the signals that came for it before, and drive it."""
     started = e.StepStarted(step=record.name, attempt=1, key=key)
-    return RunChild(step=record.name, attempt=1, key=key, events=(started,))
+    requests = requests_for(instance, record.name, "action")
+    return RunChild(step=record.name, attempt=1, key=key, requests=requests, events=(started,))
 
 
 def drive(instance: SagaInstance, record: StepRecord, direction: e.Direction, key: str) -> RunChild | None:
@@ -61,6 +62,12 @@ def undo(instance: SagaInstance, record: StepRecord, key: str) -> Command:
 def requests_for(instance: SagaInstance, step: str, direction: e.Direction) -> tuple[e.Request, ...]:
     """What the nested saga has to be told; posted again after a crash, it counts once."""
     return tuple(_requests(instance, instance.steps[step], direction))
+
+
+def is_overtaken(instance: SagaInstance, step: str, direction: e.Direction, child: SagaInstance) -> bool:
+    """Whether a nested saga that parked has parked before it heard all that its parent has for it by now."""
+    known = {getattr(event, "request_id", None) for event in child.history}
+    return any(request.request_id not in known for request in requests_for(instance, step, direction))
 
 
 def _requests(instance: SagaInstance, record: StepRecord, direction: e.Direction) -> Iterator[e.Request]:

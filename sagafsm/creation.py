@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sagafsm import events as e
@@ -19,10 +20,11 @@ def created(
     now: datetime,
     begin: bool,
     deadline: datetime | None = None,
+    mail: Iterable[e.Request] = (),
 ) -> tuple[Batch, Todo | None]:
     """The batch that creates an instance and, with `begin`, what it leads to.
 
-    `deadline` is the parent's; the saga's own may be earlier.
+    `deadline` is the parent's; the saga's own may be earlier. `mail` is what came for it before it was there.
     """
     ends = [] if definition.deadline is None else [now + definition.deadline]
     ends += [] if deadline is None else [deadline]
@@ -39,6 +41,7 @@ def created(
         deadline=min(ends, default=None),
     )
     batch = Batch(definition, fold(None, (creation,)), now, creation=creation)
+    batch.record(mail)
     return batch, batch.proceed(admits=lambda run: not _is_limited(definition, run)) if begin else None
 
 

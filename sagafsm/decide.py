@@ -259,7 +259,7 @@ def _begin(step: StepDefinition, instance: SagaInstance, record: StepRecord) -> 
     if step.is_prepared_first and not record.prepared:
         return Prepare(step=record.name, attempt=0, key=key_of(instance, record.name, "action"))
     if step.kind == "saga":
-        return children.begin(record, key_of(instance, record.name, "action"))
+        return children.begin(instance, record, key_of(instance, record.name, "action"))
     return _call_action(instance, record)
 
 

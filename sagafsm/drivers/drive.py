@@ -98,6 +98,10 @@ class Drive:
         When mail comes in, all is decided again with it.
         """
         self.root.journal.lease.check()
+        if node.parent is not None and (yield from self._read_above(node)):
+            if not node.is_open:
+                return
+            mail = yield from node.journal.mail()
         try:
             while True:
                 start = not self.settings.stopping() and self._budget != 0
@@ -105,9 +109,7 @@ class Drive:
                     todo, refusal = yield from node.commit(
                         heard, opening=opening, mail=mail, start=start, limit=self._budget
                     )
-                except MailWaits as waits:
-                    if waits.instance_id != node.instance.id:
-                        yield from self._read_above(node)
+                except MailWaits:
                     mail = yield from node.journal.mail()
                     continue
                 break
@@ -123,19 +125,23 @@ class Drive:
         if refusal is not None:
             raise refusal
 
-    def _read_above(self, node: Node) -> Steps[None]:
-        """A request came in for an instance in which this one is nested: it is read there first."""
-        above = node.parent
+    def _read_above(self, node: Node) -> Steps[bool]:
+        """Read what came in for those in which an instance is nested, before anything follows in it; whether it did."""
+        above, found = node.parent, False
         while above is not None:
             mail = yield from above.journal.mail()
             if mail:
+                found = True
                 yield from self._settle(above, None, mail=mail)
             above = above.parent
+        return found
 
     def _began(self, node: Node, todo: Todo) -> Steps[None]:
         """Have begun what a commit has written ahead, and pass on what it says to those nested in it."""
         for child in tuple(node.children.values()):
-            yield from self.tree.tell(child)
+            if (yield from self.tree.tell(child)):
+                # At once, and so on down: what runs deeper would else begin another call before it hears of a cause.
+                yield from self._settle(child, None, mail=(yield from child.journal.mail()))
         for run in todo.runs:
             if isinstance(run, RunChild):
                 yield from self._open(node, run)

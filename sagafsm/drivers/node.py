@@ -12,6 +12,7 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.batch import Batch, Todo
+from sagafsm.children import is_overtaken
 from sagafsm.command import Command, Park, Run, RunChild
 from sagafsm.context import Context, Values, context_of
 from sagafsm.definition import Definition
@@ -22,7 +23,7 @@ from sagafsm.drivers.settings import Settings
 from sagafsm.errors import IllegalTransition
 from sagafsm.function import Function
 from sagafsm.instance import SagaInstance
-from sagafsm.outcome import Moment, Outcome, observe
+from sagafsm.outcome import Moment, Outcome, Parted, observe
 from sagafsm.values import Value
 
 log = logging.getLogger("sagafsm")
@@ -66,6 +67,11 @@ class Node:
         """The instance as the store has it."""
         return self.journal.instance
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still driven, and has not come to its end or been parked meanwhile."""
+        return self.parent is None or self.run is None or self.parent.children.get(self.run.step) is self
+
     def commit(
         self,
         heard: Heard | None,
@@ -89,7 +95,7 @@ class Node:
         if heard is not None:
             if heard.ends:
                 batch.under_way = {name for name in self.under_way if name != heard.run.step}
-            if heard.outcome is not None:
+            if heard.outcome is not None and not _is_overtaken(batch.draft, heard):
                 batch.record((observe(self.definition, batch.draft, heard.run, heard.outcome, heard.moment),))
         admitted: list[Run] = []
         todo = Todo((), Park()) if refusal is not None else self._proceed(batch, start, limit, admitted)
@@ -190,6 +196,15 @@ def _opened(batch: Batch, opening: Opening) -> IllegalTransition | None:
     except IllegalTransition as refusal:
         return refusal
     return None
+
+
+def _is_overtaken(instance: SagaInstance, heard: Heard) -> bool:
+    """Whether a nested saga parked without something that its parent reads only now: it is driven on instead."""
+    run, outcome = heard.run, heard.outcome
+    if not isinstance(run, RunChild) or not isinstance(outcome, Parted):
+        return False
+    child = outcome.child
+    return child is not None and not child.is_at_rest and is_overtaken(instance, run.step, run.direction, child)
 
 
 def _log_late(instance_id: str, run: Run) -> None:

@@ -60,8 +60,7 @@ class Tree:
         yield from self._post(name, run.requests)
         lease.token = yield from claimed(lease, self.settings.lease, replacing=stored.summary.token)
         instance = (yield StoreCall(functools.partial(self.store.load, name))).instance
-        child = self._node(node, run, attrs.evolve(instance, owner=None), lease)
-        child.posted |= {request.request_id for request in run.requests if request.request_id is not None}
+        child = self._heard(self._node(node, run, attrs.evolve(instance, owner=None), lease))
         return child, None, _sending_back(node) if sent_back else None
 
     def _create(self, node: Node, run: RunChild, name: str) -> Steps[tuple[Node, Todo | None]]:
@@ -75,11 +74,12 @@ class Tree:
             now=settings.clock.now(),
             begin=begin,
             deadline=node.instance.deadline,
+            mail=run.requests,
         )
         lease = Lease(self.store, name, new_owner(self.owner))
         yield from create(batch, lease, settings.lease)
         tell(settings.on_event, batch)
-        return self._node(node, run, batch.instance, lease), todo
+        return self._heard(self._node(node, run, batch.instance, lease)), todo
 
     def _input(self, node: Node, run: RunChild, name: str) -> str:
         """The stored form of a nested saga's input: the computed one, or the parent's when it fits."""
@@ -97,14 +97,22 @@ class Tree:
         reading = Reading(definition, instance.id, self.settings.max_payload)
         return Node(self.settings, definition, journal, reading, self.resources, parent=parent, run=run)
 
-    def tell(self, child: Node) -> Steps[None]:
-        """Post what its parent has come to know that concerns it: it reads that before anything else happens in it."""
+    @staticmethod
+    def _heard(child: Node) -> Node:
+        """With what it was opened with counted as told."""
+        requests = () if child.run is None else child.run.requests
+        child.posted |= {request.request_id for request in requests if request.request_id is not None}
+        return child
+
+    def tell(self, child: Node) -> Steps[bool]:
+        """Post what its parent has come to know that concerns it, and return whether there is something new."""
         if child.parent is None or child.run is None:
-            return
+            return False
         wanted = requests_for(child.parent.instance, child.run.step, child.run.direction)
         new = [request for request in wanted if request.request_id not in child.posted]
         child.posted |= {request.request_id for request in new if request.request_id is not None}
         yield from self._post(child.instance.id, new)
+        return bool(new)
 
     def _post(self, name: str, requests: Any) -> Steps[None]:
         for request in requests:
