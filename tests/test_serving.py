@@ -23,6 +23,14 @@ from sagafsm import events as e
 OFTEN = timedelta(milliseconds=20)
 
 
+def same(input: int) -> int:
+    return input
+
+
+def more(input: int) -> int:
+    return input + 1
+
+
 @attrs.define
 class Peak:
     """How many are inside at once, and how many ever were."""
@@ -73,7 +81,7 @@ def serving(saga: Saga, work: Callable[[AsyncOrchestrator], Awaitable[None]], **
 def test_what_is_only_started_is_driven() -> None:
     """Whoever started it: `serve` drives it to its end."""
     saga = Saga("s")
-    saga.add_step("a", lambda input: input)
+    saga.add_step("a", same)
 
     async def work(orchestrator: AsyncOrchestrator) -> None:
         for n in range(150):
@@ -119,7 +127,7 @@ def test_what_cannot_be_driven_is_told_once_and_stops_nobody(caplog: pytest.LogC
     """One bad instance is logged, once and not at every look, and the others go on."""
     saga, other = Saga("s"), Saga("other")
     for one in (saga, other):
-        one.add_step("a", lambda input: input)
+        one.add_step("a", same)
 
     async def work(orchestrator: AsyncOrchestrator) -> None:
         with Orchestrator(orchestrator.store, sagas=[other]) as stranger:
@@ -136,10 +144,8 @@ def test_what_cannot_be_driven_is_told_once_and_stops_nobody(caplog: pytest.LogC
     caplog.set_level(logging.WARNING, "sagafsm")
     serving(saga, work)
     told = [record.getMessage() for record in caplog.records]
-    assert [
-        "instance 'bad' cannot be driven: instance 'bad' needs saga 'other' version 1, which is not registered "
-        "(registered: 's' version 1); pass it in sagas=[...]"
-    ] == told
+    why = "needs saga 'other' version 1, which is not registered (registered: 's' version 1); pass it in sagas=[...]"
+    assert [f"instance 'bad' cannot be driven: instance 'bad' {why}"] == told
 
 
 def test_a_cancelled_serve_leaves_what_can_be_resumed() -> None:
@@ -246,7 +252,7 @@ def test_no_more_are_in_flight_than_allowed() -> None:
 def test_an_instance_run_inside_an_action_needs_no_place_of_its_own() -> None:
     """The instance around it holds the last place: waiting for another would be for ever."""
     inner, outer = Saga("inner"), Saga("outer")
-    inner.add_step("a", lambda input: input + 1)
+    inner.add_step("a", more)
 
     async def main() -> Any:
         async with AsyncOrchestrator("memory://", sagas=[inner], max_in_flight=1) as orchestrator:

@@ -114,22 +114,28 @@ class SyncPerformer:
             return only, reply
         for call in pending:
             if call.handle is None:
-                call.handle = self._start(call.call)
+                self._start(call)
             elif call.grace is not None:
                 call.handle.give(call.grace)
                 call.grace = None
         return first_of(pending, until)
 
-    def _start(self, call: UserCall | QueueCall) -> Running:
-        """Begin a call beside others: on a thread of its own, or on the loop."""
+    def _start(self, pending: Pending) -> None:
+        """Begin a call beside others: on a thread of its own, or on the loop.
+
+        It has its handle before it begins: an interrupt may come at once, and must find all that is begun.
+        """
+        call = pending.call
         if isinstance(call, QueueCall):
             raise TypeError("nothing is queued under the sync driver")
         if call.function.is_async:
             task = self.loop.task()
+            pending.handle = Running(task, task.interrupt, task.stop).give(call.timeout)
             self.loop.submit(call.function.call(*call.positional, **call.named), task)
-            return Running(task, task.interrupt, task.stop).give(call.timeout)
-        worker = WorkerCall(functools.partial(self._value, call)).start()
-        return Running(worker.future, worker.interrupt).give(call.timeout)
+        else:
+            worker = WorkerCall(functools.partial(self._value, call))
+            pending.handle = Running(worker.future, worker.interrupt).give(call.timeout)
+            worker.start()
 
     def _call(self, call: UserCall | QueueCall) -> Reply:
         if isinstance(call, QueueCall):
@@ -186,4 +192,5 @@ def _leave(pending: Sequence[Pending], *, interrupted: bool) -> None:
     for running in begun:
         if interrupted:
             running.end()
-    wait([running.future for running in begun])
+    # One that is cancelled never began: nobody would ever tell of its end.
+    wait([running.future for running in begun if not running.future.cancelled()])

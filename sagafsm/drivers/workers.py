@@ -125,6 +125,8 @@ class WorkerCall:
     call: Callable[[], Any]
     future: Future[Answer | Refusal] = attrs.field(factory=Future, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
+    _ident: int | None = attrs.field(default=None, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def start(self) -> Self:
         """Begin the call. Its future cannot be cancelled: a thread does not stop for that."""
@@ -135,6 +137,10 @@ class WorkerCall:
         return self
 
     def _run(self) -> None:
+        with self._lock:
+            if self.future.done():
+                return
+            self._ident = threading.get_ident()
         reply: Answer | Refusal
         try:
             reply = Answer(self.call())
@@ -149,9 +155,13 @@ class WorkerCall:
         """Raise KeyboardInterrupt in the call, as Ctrl-C would on the main thread, and wait until it has ended.
 
         Until then its instance must not be let go: the effect would land after its undo. A second Ctrl-C ends the wait.
+        One that has not begun, as the interrupt came while its thread was started, never will.
         """
-        thread = self._thread
-        if thread is not None and thread.ident is not None and thread.is_alive():
+        with self._lock:
+            thread, ident = self._thread, self._ident
+            if ident is None and not self.future.done():
+                self.future.set_exception(KeyboardInterrupt())
+        if thread is not None and ident is not None and thread.is_alive():
             interrupt = ctypes.py_object(KeyboardInterrupt)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), interrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), interrupt)
             thread.join()
