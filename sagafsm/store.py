@@ -93,6 +93,37 @@ class Stored:
     summary: Summary
 
 
+@attrs.frozen(kw_only=True)
+class Create:
+    """One call of `Store.create`, as a value."""
+
+    instance_id: str
+    events: Sequence[Event]
+    owner: Owner | None = None
+    lease: timedelta | None = None
+
+    def alone(self, store: Store) -> int:
+        """Make the call: the token."""
+        return store.create(self.instance_id, self.events, owner=self.owner, lease=self.lease)
+
+
+@attrs.frozen(kw_only=True)
+class Append:
+    """One call of `Store.append`, as a value."""
+
+    instance_id: str
+    events: Sequence[Event]
+    expected_version: int
+    token: int
+
+    def alone(self, store: Store) -> int:
+        """Make the call: the new version."""
+        return store.append(self.instance_id, self.events, expected_version=self.expected_version, token=self.token)
+
+
+Write = Create | Append
+
+
 @runtime_checkable
 class Store(Protocol):
     """Where instances, their events and their mailboxes live. Every method is safe to call from any thread.
@@ -128,6 +159,19 @@ class Store(Protocol):
                 or somebody else's now.
             MailWaits: a request came in that these events do not absorb; nothing was written: read the mail and
                 decide again.
+        """
+        ...
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        """Make several creates and appends in one commit, and return what became of each, in their order.
+
+        For each the token or version that `create` or `append` would have returned, or the error that it would have
+        raised; each is made, or refused, as if those before it had been made alone. One that is refused, or cannot be
+        stored, leaves nothing behind and takes none of the others with it. Once this returns, all that were not
+        refused survive a crash.
+
+        Raises:
+            StoreError: the medium failed, and nothing is known to be written.
         """
         ...
 

@@ -103,7 +103,7 @@ class Interrupted(BaseException):
     pass
 
 
-def interrupted_at(line, call, modules=("store", "connections", "sqlite", "schema")):
+def interrupted_at(line, call, modules=("store", "writing", "connections", "sqlite", "schema")):
     """Make the call, interrupted before the given line of these modules of the adapter; whether it was."""
     files = tuple(f"sagafsm_adapters/sql/{module}.py" for module in modules)
     seen = 0

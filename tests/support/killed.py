@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sagafsm import NOT_DONE, AsyncOrchestrator, Context, Done, Orchestrator, Retry, Saga, open_store
-from sagafsm_adapters.sql import store as sql_store
+from sagafsm_adapters.sql import writing
 
 
 def reach(mark: str) -> None:
@@ -102,7 +102,7 @@ class MarkedStore:
 def kill_in_transactions() -> None:
     """Make "in append 3" a mark: within the third transaction, whose last row is not written yet (1 is the creation)."""
     transactions = itertools.count(1)
-    event_rows = sql_store.event_rows
+    event_rows = writing.event_rows
 
     def rows(*args: Any) -> Iterator[Any]:
         found, number = list(event_rows(*args)), next(transactions)
@@ -111,7 +111,7 @@ def kill_in_transactions() -> None:
                 reach(f"in append {number}")
             yield row
 
-    sql_store.event_rows = rows  # type: ignore[assignment]
+    writing.event_rows = rows  # type: ignore[assignment]
 
 
 def main(folder: Path, way: str) -> None:

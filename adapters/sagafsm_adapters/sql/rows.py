@@ -16,6 +16,8 @@ from sagafsm_adapters.sql.tables import INSTANCES, as_moment, as_moment_or_none,
 
 COLUMNS = tuple(column.name for column in INSTANCES.c)
 Row = Mapping[str, Any]
+# In the order of the table's columns: instance, number, body, checksum.
+EventRow = tuple[str, int, str, int]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,13 +35,12 @@ def body_of(event: Event) -> str:
     return body
 
 
-def event_rows(instance_id: str, events: Sequence[Event]) -> list[dict[str, Any]]:
+def event_rows(instance_id: str, events: Sequence[Event]) -> list[EventRow]:
     """The rows of these events."""
     rows = []
     for event in events:
         number, body = event.number, body_of(event)
-        check = checksum(instance_id, number, body)
-        rows.append({"instance_id": instance_id, "number": number, "body": body, "checksum": check})
+        rows.append((instance_id, number, body, checksum(instance_id, number, body)))
     return rows
 
 
