@@ -14,7 +14,7 @@ from sagafsm.batch import Batch
 from sagafsm.command import Run
 from sagafsm.definition import Definition
 from sagafsm.drivers.drive import Drive, Mode, Opening, Settings
-from sagafsm.drivers.effects import Enter, Steps, StoreCall
+from sagafsm.drivers.effects import Enter, Steps, StoreCall, Write
 from sagafsm.drivers.journal import Journal, tell
 from sagafsm.drivers.lease import Lease, LeaseKeeper, is_dead, is_running, new_owner
 from sagafsm.drivers.reading import Reading
@@ -22,7 +22,7 @@ from sagafsm.drivers.resources import needed
 from sagafsm.errors import IllegalTransition, InstanceExists, NotClaimed, SagaNotFound, StoreConflict, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.registry import Registry
-from sagafsm.store import Store, Stored, Summary
+from sagafsm.store import Create, Store, Stored, Summary
 from sagafsm.values import replace
 
 T = TypeVar("T")
@@ -118,10 +118,10 @@ class Driving:
     def _store(self, batch: Batch, lease: Lease | None) -> Steps[None]:
         events, instance_id = tuple(batch.events), batch.instance.id
         claim: dict[str, Any] = {} if lease is None else {"owner": lease.owner, "lease": self.settings.lease}
-        create = functools.partial(self.store.create, instance_id, events, **claim)
+        create = Create(instance_id=instance_id, events=events, **claim)
         for tries_left in range(CREATE_AGAIN, -1, -1):
             try:
-                token: int = yield StoreCall(create)
+                token: int = yield Write(self.store, create)
             except InstanceExists:
                 raise
             except StoreError as error:

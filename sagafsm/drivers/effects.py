@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from sagafsm.function import Function
+from sagafsm.store import Append, Create, Store
 
 
 @attrs.frozen
@@ -16,6 +17,14 @@ class StoreCall:
     """Run a blocking call of the store; the reply is what it returns."""
 
     call: Callable[[], Any]
+
+
+@attrs.frozen
+class Write:
+    """Create an instance or append to one; the reply is what the store answers. It may share its commit with others."""
+
+    store: Store
+    write: Create | Append
 
 
 @attrs.frozen(kw_only=True)
@@ -87,6 +96,6 @@ class Late(Protocol):
         ...
 
 
-Effect = StoreCall | UserCall | AwaitLate | Sleep | Enter
+Effect = StoreCall | Write | UserCall | AwaitLate | Sleep | Enter
 T = TypeVar("T")
 Steps = Generator[Effect, Any, T]

@@ -10,11 +10,11 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.batch import Batch
-from sagafsm.drivers.effects import Steps, StoreCall
+from sagafsm.drivers.effects import Steps, StoreCall, Write
 from sagafsm.drivers.lease import Lease
 from sagafsm.errors import MailWaits, StoreConflict, StoreError
 from sagafsm.instance import SagaInstance
-from sagafsm.store import changes
+from sagafsm.store import Append, changes
 
 log = logging.getLogger("sagafsm")
 APPEND_AGAIN = 3
@@ -54,16 +54,15 @@ class Journal:
     def _append(self, batch: Batch) -> Steps[None]:
         if self.lease.token is None:
             raise StoreConflict(f"instance {self.instance.id!r} is not claimed")
-        append = functools.partial(
-            self.lease.store.append,
-            self.instance.id,
-            tuple(batch.events),
+        append = Append(
+            instance_id=self.instance.id,
+            events=tuple(batch.events),
             expected_version=len(self.instance.history),
             token=self.lease.token,
         )
         for tries_left in range(APPEND_AGAIN, -1, -1):
             try:
-                yield StoreCall(append)
+                yield Write(self.lease.store, append)
             except MailWaits:
                 raise
             except StoreError as error:

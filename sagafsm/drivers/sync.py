@@ -26,6 +26,7 @@ from sagafsm.drivers.effects import (
     Steps,
     StoreCall,
     UserCall,
+    Write,
 )
 from sagafsm.drivers.resources import Resources, is_factory
 from sagafsm.drivers.workers import LateCall, LoopThread, TaskCall, WorkerCall, reply_of
@@ -68,6 +69,8 @@ class SyncPerformer:
         match effect:
             case StoreCall(call=call):
                 return call()
+            case Write(store=store, write=write):
+                return write.alone(store)
             case UserCall():
                 return self._call(effect)
             case Sleep(duration=duration):

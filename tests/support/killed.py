@@ -13,12 +13,13 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sagafsm import NOT_DONE, AsyncOrchestrator, Context, Done, Orchestrator, Retry, Saga, open_store
+from sagafsm.store import Create, Write
 from sagafsm_adapters.sql import writing
 
 
@@ -92,11 +93,24 @@ class MarkedStore:
         return getattr(self.inner, name)
 
     def append(self, *args: Any, **kwargs: Any) -> int:
+        with self._marked():
+            version: int = self.inner.append(*args, **kwargs)
+        return version
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        # One instance alone: a group is a creation or an append.
+        if isinstance(writes[0], Create):
+            return self.inner.write(writes)  # type: ignore[no-any-return]
+        with self._marked():
+            answers: Sequence[int | Exception] = self.inner.write(writes)
+        return answers
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
         self.appends += 1
         reach(f"before append {self.appends}")
-        version: int = self.inner.append(*args, **kwargs)
+        yield
         reach(f"after append {self.appends}")
-        return version
 
 
 def kill_in_transactions() -> None:

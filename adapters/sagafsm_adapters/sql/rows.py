@@ -11,7 +11,7 @@ from sagafsm.codec import checksum, decode_event, encode_event
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.events import UNSTAMPED, Event, InstanceCreated, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
-from sagafsm.store import Owner, Summary, changes
+from sagafsm.store import Changes, Owner, Summary, changes
 from sagafsm_adapters.sql.tables import INSTANCES, as_moment, as_moment_or_none, as_text, as_text_or_none
 
 COLUMNS = tuple(column.name for column in INSTANCES.c)
@@ -37,11 +37,8 @@ def body_of(event: Event) -> str:
 
 def event_rows(instance_id: str, events: Sequence[Event]) -> list[EventRow]:
     """The rows of these events."""
-    rows = []
-    for event in events:
-        number, body = event.number, body_of(event)
-        rows.append((instance_id, number, body, checksum(instance_id, number, body)))
-    return rows
+    bodies = [(event.number, body_of(event)) for event in events]
+    return [(instance_id, number, body, checksum(instance_id, number, body)) for number, body in bodies]
 
 
 def _is_as_written(instance_id: str, number: Any, body: Any, check: Any) -> bool:
@@ -105,7 +102,7 @@ def folded(instance_id: str, row: Row, events: Sequence[Event], shown: str) -> S
         instance = fold(None, events)
     except (SagaError, KeyError) as error:
         raise damaged(instance_id, shown, f"its history cannot be: {error!r}") from error
-    told = history_row(instance_id, events)
+    told = history_row(instance_id, events, changes(events))
     for column, expected in told.items():
         if row[column] != expected:
             what = f"its row says {column} {row[column]!r}, its history {expected!r}"
@@ -155,9 +152,9 @@ def owner_of(row: Row) -> Owner | None:
     return None if row["owner"] is None else Owner(name=row["owner"], process=row["process"] or "")
 
 
-def history_row(instance_id: str, events: Sequence[Event]) -> dict[str, Any]:
-    """What a history says about its instance's row."""
-    created, changed = events[0], changes(events)
+def history_row(instance_id: str, events: Sequence[Event], changed: Changes) -> dict[str, Any]:
+    """What a history, and what it changes, say about its instance's row."""
+    created = events[0]
     if not isinstance(created, InstanceCreated):
         raise StoreError(f"a history begins with InstanceCreated, not with {created}")
     state = changed.state or "pending"

@@ -74,16 +74,16 @@ class Writing:
                 return self._growth(write)
             case Create(instance_id=instance_id, events=events, owner=owner, lease=lease):
                 check_creation(events, instance_id)
-                until = None if lease is None or changes(events).releases else from_now(lease)
-                return self.creation(instance_id, events, owner, until)
+                return self.creation(instance_id, events, owner, lease)
 
     def creation(
-        self, instance_id: str, events: Sequence[Event], owner: Owner | None, lease_until: datetime | None
+        self, instance_id: str, events: Sequence[Event], owner: Owner | None, lease: timedelta | None
     ) -> Creation:
         """A new instance with its rows."""
         # Random, so that whoever held a deleted instance of the same id holds nothing of this one.
-        token = secrets.randbits(FIRST_TOKEN_BITS) + 1
-        row = history_row(instance_id, events) | claim_row(token, owner, lease_until)
+        token, changed = secrets.randbits(FIRST_TOKEN_BITS) + 1, changes(events)
+        until = None if lease is None or changed.releases else from_now(lease)
+        row = history_row(instance_id, events, changed) | claim_row(token, owner, until)
         values = self.sql.insert_instance.values(row)
         return Creation(instance_id, events, values, event_rows(instance_id, events), token, is_absorbing(events))
 
