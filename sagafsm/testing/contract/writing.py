@@ -84,7 +84,12 @@ class WritingContract(Contract):
     def test_each_write_is_answered_in_its_place(self, store: Store) -> None:
         """A token for a create, a version for an append, in the order in which they were given."""
         one, two = self.begin(store, instance_id="one"), self.begin(store, instance_id="two")
-        writes = [create("new"), append("two", two, *[succeeded()] * 5), create("newer"), append("one", one)]
+        writes: list[Write] = [
+            create("new"),
+            append("two", two, *[succeeded()] * 5),
+            create("newer"),
+            append("one", one),
+        ]
         answers = store.write(writes)
         tokens = [store.load(instance_id).summary.token for instance_id in ("new", "newer")]
         assert [tokens[0], 7, tokens[1], 3] == [*answers]
