@@ -51,7 +51,7 @@ class Summary:
         return self.state in AT_REST
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Changes:
     """What a batch of events changes in a summary.
 
@@ -80,8 +80,8 @@ def changes(events: Sequence[Event]) -> Changes:
         state = event.state or state
         if isinstance(event, InstanceBlocked):
             parking, blocked, wake_at = True, blocked or event.reason, event.wake_at
-        elif not isinstance(event, KEEPS_PARKED):
-            parking, unblocks, blocked, wake_at = True, True, None, getattr(event, "wake_at", None)
+        elif type(event) not in KEEPS_PARKED:
+            parking, unblocks, blocked, wake_at = True, True, None, event.__dict__.get("wake_at")
     return Changes(state=state, parking=parking, adds_block=parking and not unblocks, blocked=blocked, wake_at=wake_at)
 
 
@@ -93,7 +93,7 @@ class Stored:
     summary: Summary
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Create:
     """One call of `Store.create`, as a value."""
 
@@ -107,7 +107,7 @@ class Create:
         return store.create(self.instance_id, self.events, owner=self.owner, lease=self.lease)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Append:
     """One call of `Store.append`, as a value."""
 

@@ -21,7 +21,7 @@ from sagafsm.store import Store
 # So many writes go out in one commit at most.
 LARGEST_GROUP = 256
 # So many drives go on in one turn of the loop: more of them at once would keep it from everything else.
-RESUMED_AT_ONCE = 32
+RESUMED_AT_ONCE = 8
 
 
 class Answer(asyncio.Future[Any]):
@@ -32,7 +32,7 @@ class Answer(asyncio.Future[Any]):
         return False
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # quicker to make, as each commit has one of each
 class Job:
     """A call of the store, and where its answer goes."""
 
@@ -41,7 +41,7 @@ class Job:
     receive: Callable[[asyncio.AbstractEventLoop, Sequence[Done]], None]
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Done:
     """A call that was made: what it returned, or the error that it raised."""
 

@@ -11,7 +11,6 @@ import attrs
 from sagafsm.errors import SagaError
 from sagafsm.store import Write
 from sagafsm_adapters.sql.connections import Connections
-from sagafsm_adapters.sql.statements import Placed
 from sagafsm_adapters.sql.writing import Growth, Ready, Writing
 
 
@@ -59,16 +58,15 @@ class Group:
         return [each.answer for each in ready]
 
     def _statements(self, ready: Sequence[Ready]) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
-        sql, moves = self.writing.sql, dict[Placed, list[tuple[Any, ...]]]()
+        sql, moves = self.writing.sql, dict[str, list[tuple[Any, ...]]]()
         creations = []
         for each in ready:
             if isinstance(each, Growth):
                 statement = self.writing.statement(each)
-                moves.setdefault(statement, []).append(statement.values(each.named))
+                moves.setdefault(statement.text, []).append(statement.values(each.named))
             else:
                 creations.append(each.values)
-        for statement, values in moves.items():
-            yield statement.text, values
+        yield from moves.items()
         if creations:
             yield sql.insert_instance.text, creations
         yield sql.insert_event.text, list(itertools.chain.from_iterable([each.rows for each in ready]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,14 @@ from sagafsm_adapters.sql.rows import body_of
 from sagafsm_adapters.sql.statements import Statements
 
 
+@functools.cache
+def _is_absorbing(kind: type[Event]) -> bool:
+    return "request_id" in attrs.fields_dict(kind)
+
+
 def is_absorbing(events: Sequence[Event]) -> bool:
     """Whether these events take mail out of the mailbox."""
-    return any(hasattr(event, "request_id") for event in events)
+    return any(map(_is_absorbing, map(type, events)))
 
 
 @attrs.frozen

@@ -29,10 +29,12 @@ def named(row: Sequence[Any]) -> dict[str, Any]:
 def body_of(event: Event) -> str:
     """The event's body as text that every database takes."""
     body = encode_event(event)
-    if not body.isascii() and _SURROGATE.search(body):
-        # In an error's message: no UTF-8 has it, but JSON can say it (a string is the only place it can be in).
-        body = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", body)
-    return body
+    return body if body.isascii() else _without_surrogates(body)
+
+
+def _without_surrogates(body: str) -> str:
+    # In an error's message: no UTF-8 has it, but JSON can say it (a string is the only place it can be in).
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", body)
 
 
 def event_rows(instance_id: str, events: Sequence[Event]) -> list[EventRow]:

@@ -22,7 +22,7 @@ from sagafsm_adapters.sql.tables import as_text, as_text_or_none
 FIRST_TOKEN_BITS = 40
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # quicker to make, as each commit has one
 class Creation:
     """A new instance, ready to be stored; `answer` is its token."""
 
@@ -34,7 +34,7 @@ class Creation:
     absorbs: bool
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Growth:
     """An append, ready to be stored; `answer` is the new version."""
 
