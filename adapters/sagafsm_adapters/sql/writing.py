@@ -83,9 +83,11 @@ class Writing:
         # Random, so that whoever held a deleted instance of the same id holds nothing of this one.
         token, changed = secrets.randbits(FIRST_TOKEN_BITS) + 1, changes(events)
         until = None if lease is None or changed.releases else from_now(lease)
+        # In this order, so that the text of the events' moment is made once.
+        rows = event_rows(instance_id, events)
         row = history_row(instance_id, events, changed) | claim_row(token, owner, until)
         values = self.sql.insert_instance.values(row)
-        return Creation(instance_id, events, values, event_rows(instance_id, events), token, is_absorbing(events))
+        return Creation(instance_id, events, values, rows, token, is_absorbing(events))
 
     def _growth(self, append: Append) -> Growth:
         events, instance_id = append.events, append.instance_id
