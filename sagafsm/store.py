@@ -101,6 +101,12 @@ def changes(events: Sequence[Event]) -> Changes:
     )
 
 
+def ancestors(instance_id: str) -> tuple[str, ...]:
+    """The ids of the instances in which one is nested, its root first; none for a root."""
+    parts = instance_id.split("/")
+    return tuple("/".join(parts[:length]) for length in range(1, len(parts)))
+
+
 def is_unfinished(instance_id: str, state: str) -> bool:
     """Whether recovery has to look at the instance by itself; a nested one is recovered as a part of its tree."""
     return state not in AT_REST and "/" not in instance_id
@@ -112,6 +118,37 @@ class Stored(Value):
 
     instance: SagaInstance
     summary: Summary
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Create:
+    """One call of `Store.create`, as a value."""
+
+    instance_id: str
+    events: Sequence[Event]
+    owner: Owner | None = None
+    lease: timedelta | None = None
+
+    def alone(self, store: Store) -> int:
+        """Make the call: the token."""
+        return store.create(self.instance_id, self.events, owner=self.owner, lease=self.lease)
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Append:
+    """One call of `Store.append`, as a value."""
+
+    instance_id: str
+    events: Sequence[Event]
+    expected_version: int
+    token: int
+
+    def alone(self, store: Store) -> int:
+        """Make the call: the new version."""
+        return store.append(self.instance_id, self.events, expected_version=self.expected_version, token=self.token)
+
+
+Write = Create | Append
 
 
 @runtime_checkable
@@ -147,8 +184,21 @@ class Store(Protocol):
         Raises:
             StoreConflict: somebody else appended since `expected_version`, or the claim of `token` is over: given up,
                 or somebody else's now.
-            MailWaits: a request came in that these events do not absorb; nothing was written: read the mail and
-                decide again.
+            MailWaits: a request came in that these events do not absorb, for this instance or one in which it is
+                nested; nothing was written: read the mail of that one and decide again.
+        """
+        ...
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        """Make several creates and appends in one commit, and return what became of each, in their order.
+
+        For each the token or version that `create` or `append` would have returned, or the error that it would have
+        raised; each is made, or refused, as if those before it had been made alone. One that is refused, or cannot be
+        stored, leaves nothing behind and takes none of the others with it. Once this returns, all that were not
+        refused survive a crash.
+
+        Raises:
+            StoreError: the medium failed, and nothing is known to be written.
         """
         ...
 

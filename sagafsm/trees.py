@@ -49,18 +49,24 @@ def _nested(instance: SagaInstance, driving: Driving) -> Steps[list[tuple[str, S
 
 def abandon(instance: SagaInstance, lease: Lease, verdict: Verdict, driving: Driving) -> Steps[SagaInstance]:
     """End an instance where it stands, those nested in it first; all that is left is residue."""
-    left: list[e.Event] = []
-    for step, stored in (yield from _nested(instance, driving)):
-        event = yield from _abandoned(instance, step, stored, verdict, driving)
-        left += [] if event is None else [event]
     journal = Journal(instance, lease, driving.settings.on_event)
+    left: dict[str, e.Event] = {}
     while True:
-        mail = yield from journal.mail()
         batch = Batch(None, journal.instance, driving.settings.clock.now())
-        batch.record((*_recordable(mail), *left, *verdict.events(batch.instance)))
+        batch.record(_recordable((yield from journal.mail())))
         try:
+            if batch.events:
+                # Read before those nested are closed: nothing is written in them while it waits.
+                yield from journal.append(batch)
+                batch = Batch(None, journal.instance, driving.settings.clock.now())
+            for step, stored in (yield from _nested(journal.instance, driving)):
+                event = yield from _abandoned(journal.instance, step, stored, verdict, driving)
+                left |= {} if event is None or step in left else {step: event}
+            batch.record((*left.values(), *verdict.events(batch.draft)))
             yield from journal.append(batch)
-        except MailWaits:
+        except MailWaits as waits:
+            if waits.instance_id != instance.id:
+                raise
             continue
         return journal.instance
 

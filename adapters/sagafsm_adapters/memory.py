@@ -14,7 +14,7 @@ import attrs
 from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound, StoreError
 from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
-from sagafsm.store import Owner, Stored, Summary, changes, is_unfinished
+from sagafsm.store import Owner, Stored, Summary, Write, ancestors, changes, is_unfinished
 from sagafsm.values import replace
 from sagafsm_adapters.refusals import appended_since, check_creation, check_history, check_numbers, claim_lost, owned
 
@@ -160,9 +160,28 @@ class MemoryStore:
                 absorbed = set(_request_ids(events))
                 if any(request.request_id not in absorbed for request in entry.mail()):
                     raise MailWaits(instance_id)
+            if "/" in instance_id:
+                self._check_above(instance_id)
             history.extend(events)
             self._settle(instance_id, entry)
             return len(history)
+
+    def _check_above(self, instance_id: str) -> None:
+        for above in ancestors(instance_id):
+            entry = self._entries.get(above)
+            if entry is not None and entry.mail():
+                raise MailWaits(above)
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        """See `Store.write`."""
+        with self._lock:
+            return [self._answer(write) for write in writes]
+
+    def _answer(self, write: Write) -> int | Exception:
+        try:
+            return write.alone(self)
+        except Exception as error:  # noqa: BLE001 - the other writes of the group are no business of this one's
+            return error
 
     def load(self, instance_id: str) -> Stored:
         """See `Store.load`."""

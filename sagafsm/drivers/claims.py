@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from sagafsm.batch import Batch
-from sagafsm.drivers.effects import Steps, StoreCall
+from sagafsm.drivers.effects import Steps, StoreCall, Write
 from sagafsm.drivers.lease import Lease
 from sagafsm.errors import InstanceExists, NotClaimed, SagaNotFound, StoreConflict, StoreError
-from sagafsm.store import Store, Stored
+from sagafsm.store import Create, Store, Stored
 
 CREATE_AGAIN = 3
 
@@ -40,10 +40,10 @@ def create(batch: Batch, lease: Lease | None, duration: timedelta, *, store: Sto
     assert store is not None  # noqa: S101 - one of the two is always given
     events, instance_id = tuple(batch.events), batch.instance.id
     claim: dict[str, Any] = {} if lease is None else {"owner": lease.owner, "lease": duration}
-    make = functools.partial(store.create, instance_id, events, **claim)
+    make = Create(instance_id=instance_id, events=events, **claim)
     for tries_left in range(CREATE_AGAIN, -1, -1):
         try:
-            token: int = yield StoreCall(make)
+            token: int = yield Write(store, make)
         except InstanceExists:
             raise
         except StoreError as error:

@@ -98,10 +98,6 @@ class Drive:
         When mail comes in, all is decided again with it.
         """
         self.root.journal.lease.check()
-        if node.parent is not None and (yield from self._read_above(node)):
-            if not node.is_open:
-                return
-            mail = yield from node.journal.mail()
         try:
             while True:
                 start = not self.settings.stopping() and self._budget != 0
@@ -109,7 +105,11 @@ class Drive:
                     todo, refusal = yield from node.commit(
                         heard, opening=opening, mail=mail, start=start, limit=self._budget
                     )
-                except MailWaits:
+                except MailWaits as waits:
+                    if waits.instance_id != node.instance.id:
+                        yield from self._read_above(node)
+                        if not node.is_open:
+                            return
                     mail = yield from node.journal.mail()
                     continue
                 break
@@ -125,16 +125,14 @@ class Drive:
         if refusal is not None:
             raise refusal
 
-    def _read_above(self, node: Node) -> Steps[bool]:
-        """Read what came in for those in which an instance is nested, before anything follows in it; whether it did."""
-        above, found = node.parent, False
+    def _read_above(self, node: Node) -> Steps[None]:
+        """Read what came in for those in which an instance is nested, before anything follows in it."""
+        above = node.parent
         while above is not None:
             mail = yield from above.journal.mail()
             if mail:
-                found = True
                 yield from self._settle(above, None, mail=mail)
             above = above.parent
-        return found
 
     def _began(self, node: Node, todo: Todo) -> Steps[None]:
         """Have begun what a commit has written ahead, and pass on what it says to those nested in it."""

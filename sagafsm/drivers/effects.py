@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from sagafsm.function import Function
+from sagafsm.store import Append, Create, Store
 from sagafsm.values import Value
 
 
@@ -17,6 +18,14 @@ class StoreCall(Value):
     """Run a blocking call of the store; the reply is what it returns."""
 
     call: Callable[[], Any]
+
+
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Write(Value):
+    """Create an instance or append to one; the reply is what the store answers. It may share its commit with others."""
+
+    store: Store
+    write: Create | Append
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
@@ -122,6 +131,6 @@ class Late(Protocol):
         ...
 
 
-Effect = StoreCall | First | Leave | Sleep | Enter
+Effect = StoreCall | Write | First | Leave | Sleep | Enter
 T = TypeVar("T")
 Steps = Generator[Effect, Any, T]

@@ -30,6 +30,7 @@ from sagafsm.drivers.effects import (
     Steps,
     StoreCall,
     UserCall,
+    Write,
 )
 from sagafsm.drivers.resources import Resources, is_factory
 from sagafsm.drivers.workers import LateCall, WorkerCall, reply_of
@@ -87,6 +88,8 @@ class SyncPerformer:
         match effect:
             case StoreCall(call=call):
                 return call()
+            case Write(store=store, write=write):
+                return write.alone(store)
             case First(pending=pending, until=until):
                 return self._first(pending, until)
             case Leave(pending=pending, interrupted=interrupted):
