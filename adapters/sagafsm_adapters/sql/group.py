@@ -56,7 +56,9 @@ class Group:
                 for statement, values in self._statements(ready):
                     if cursor.executemany(statement, values).rowcount != len(values):
                         raise _NotAll
-            except (MailWaits, *self.connections.database.unfit) as error:
+            except MailWaits as error:
+                raise _NotAll from error
+            except self.connections.database.unfit as error:
                 raise _NotAll from error
         return [each.answer for each in ready]
 
