@@ -75,6 +75,8 @@ class Options(Value):
         """Refuse options that are wrong by themselves."""
         what = f"step {name!r}"
         check_limit(self.max_concurrency, what)
+        if self.pivot and self.when is not None:
+            raise DefinitionError(f"{what} is the pivot, which cannot be skipped: when= leaves no way forward or back")
         if self.pivot and self.group is not None:
             raise DefinitionError(f"{what} is the pivot, which is in no group (it is in {self.group!r})")
         if self.in_doubt is not None:
