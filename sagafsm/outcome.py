@@ -218,6 +218,10 @@ class AttemptTimedOut(TimeoutError):
     """A call of a step's function did not end within the step's own `timeout`."""
 
 
+class NeverCalled(Exception):
+    """A call was written ahead, but never made: a cause was recorded before it began."""
+
+
 def _retry_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:
     return moment.now + retry.pause(calls.spent, moment.draw) if retry.allows(calls.spent, error) else None
 

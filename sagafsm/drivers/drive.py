@@ -16,14 +16,14 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.batch import Todo
-from sagafsm.command import Await, Park, Prepare, Rest, Run, RunChild
+from sagafsm.command import Await, Park, Prepare, Rest, Run, RunAction, RunChild
 from sagafsm.drivers.effects import First, Leave, Pending, Refusal, Reply, Silence, Sleep, Steps
 from sagafsm.drivers.node import Heard, Node, Opening
 from sagafsm.drivers.reading import called
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.tree import Tree
 from sagafsm.errors import MailWaits, PayloadError, StoreError
-from sagafsm.outcome import Moment, Outcome, Parted, Raised
+from sagafsm.outcome import Moment, NeverCalled, Outcome, Parted, Raised
 
 LONGEST_SLEEP = timedelta(seconds=1)
 # How far a drive goes: until the instance rests or parks; until it would have to sleep; or one command.
@@ -196,6 +196,8 @@ class Drive:
 
     def _hear(self) -> Steps[None]:
         """Wait for the first call that ends, or until a step of an instance with calls under way is to be called."""
+        if self._call_off():
+            return
         due = min((moment for node in self._nodes() if (moment := _due(node)) is not None), default=None)
         until = None if due is None else max(due - self.settings.clock.now(), timedelta(0))
         # Whoever runs a saga while handling an exception: Python chains to it whatever is raised in here.
@@ -211,6 +213,21 @@ class Drive:
         if isinstance(reply, Refusal) and outer is not None:
             reply = attrs.evolve(reply, outer=outer)
         self._take(pending, node, run, reply)
+
+    def _call_off(self) -> bool:
+        """Let those actions be that are not begun yet when their instance, or one above it, has come to go back.
+
+        It may have while they were written ahead: what a `when` or a nested saga tells is heard before calls begin.
+        """
+        off = [
+            pending
+            for pending, (node, run) in self._pending.items()
+            if pending.handle is None and isinstance(run, RunAction) and node.goes_back
+        ]
+        for pending in off:
+            node, run = self._pending.pop(pending)
+            self._hears(node, run, Raised(error=NeverCalled("its instance went back before")))
+        return bool(off)
 
     def _take(self, pending: Pending, node: Node, run: Run, reply: Reply | None) -> None:
         if isinstance(reply, Silence):

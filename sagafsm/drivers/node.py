@@ -63,6 +63,11 @@ class Node:
         """The instance as the store has it."""
         return self.journal.instance
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether a cause is recorded in it, or in an instance in which it is nested."""
+        return self.instance.cause is not None or (self.parent is not None and self.parent.goes_back)
+
     def commit(
         self,
         heard: Heard | None,
