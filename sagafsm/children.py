@@ -63,11 +63,22 @@ def requests_for(instance: SagaInstance, step: str, direction: e.Direction) -> t
     return tuple(_requests(instance, instance.steps[step], direction))
 
 
+def unread(instance: SagaInstance, step: str, child: SagaInstance) -> int:
+    """How many of the decisions and signals for a nested saga it has not read, as its history tells: the last ones."""
+    read = {getattr(event, "request_id", None) for event in child.history}
+    return sum(order.request_id not in read for order in _orders(instance, instance.steps[step]))
+
+
 def _requests(instance: SagaInstance, record: StepRecord, direction: e.Direction) -> Iterator[e.Request]:
     cause = instance.cause
     if cause is not None and direction == "action":
         reason = f"its parent {instance.id!r} goes back: {cause}"
         yield e.CancelRequested(request_id=f"{instance.id}#{cause.number}", by=cause.by, reason=reason)
+    yield from _orders(instance, record)
+
+
+def _orders(instance: SagaInstance, record: StepRecord) -> Iterator[e.DecisionMade | e.SignalReceived]:
+    """The decisions and signals that came for it, as they are posted to it."""
     for order in record.child.orders if record.child is not None else ():
         if isinstance(order, e.DecisionMade):
             path = (order.step or "").partition("/")[2]

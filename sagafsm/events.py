@@ -204,11 +204,15 @@ class WaitStarted(StepEvent):
 
 @attrs.frozen(kw_only=True, slots=False)
 class ChildParked(StepEvent):
-    """A nested saga cannot go on now: it is blocked, waits for a signal (`waits`), or for the time `retry_at`."""
+    """A nested saga cannot go on now: it is blocked, waits for a signal (`waits`), or for the time `retry_at`.
+
+    Of the decisions and signals that came for it, the last `unread` it had not read when it was left.
+    """
 
     blocks: tuple[RecordedBlock, ...] = ()
     waits: bool = False
     retry_at: datetime | None = None
+    unread: int = 0
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -10,6 +10,7 @@ from typing import Final, final
 
 import attrs
 
+from sagafsm import children
 from sagafsm import events as e
 from sagafsm.command import Prepare, Run, RunAction, RunChild, RunCompensation, RunProbe
 from sagafsm.decide import process_died
@@ -20,6 +21,7 @@ from sagafsm.instance import SagaInstance
 from sagafsm.payload import dumps
 from sagafsm.record import Calls, StepRecord
 from sagafsm.retry import Retry
+from sagafsm.values import replace
 
 LONGEST_MESSAGE = 10_000
 LONGEST_TRACEBACK = 4_000
@@ -154,7 +156,7 @@ def observe(definition: Definition, instance: SagaInstance, command: Run, outcom
         case Prepare():
             return _of_preparation(step, outcome)
         case RunChild():
-            return _of_child(command, outcome)
+            return _of_child(instance, command, outcome)
         case _:
             raise TypeError(f"no call is made for {command!r}")
 
@@ -286,13 +288,16 @@ def _of_preparation(step: StepDefinition, outcome: Outcome) -> e.Event:
             raise TypeError(f"a preparation does not give {outcome!r}")
 
 
-def _of_child(command: RunChild, outcome: Outcome) -> e.Event:
+def _of_child(instance: SagaInstance, command: RunChild, outcome: Outcome) -> e.Event:
     match outcome:
         case Parted(child=None):
             error = e.RecordedError(type="sagafsm.NeverBegun", message="the nested saga was never created")
             return e.StepFailed(step=command.step, attempt=command.attempt, error=error, evidence="child")
         case Parted(child=SagaInstance() as child):
-            return of_parted(command, child)
+            parted = of_parted(command, child)
+            if isinstance(parted, e.ChildParked):
+                return replace(parted, unread=children.unread(instance, command.step, child))
+            return parted
         case Raised(error=error):
             return e.StepFailed(step=command.step, attempt=command.attempt, error=recorded(error), evidence="child")
         case _:

@@ -67,7 +67,8 @@ class Tree:
     def _create(self, node: Node, run: RunChild, name: str) -> Steps[tuple[Node, Todo | None]]:
         definition, settings = node.definition.by_name[run.step].child, self.settings
         assert definition is not None  # noqa: S101 - only a nested saga is driven by this command
-        begin = not settings.stopping()
+        # A signal that came before it was created is read before anything else happens in it.
+        begin = not settings.stopping() and not run.requests
         batch, todo = created(
             definition,
             name,
@@ -80,7 +81,9 @@ class Tree:
         yield from create(batch, lease, settings.lease)
         if settings.on_event is not None:
             tell(settings.on_event, zip(batch.instances, batch.events, strict=True))
-        return self._node(node, run, batch.instance, lease), todo
+        child = self._node(node, run, batch.instance, lease)
+        yield from self.tell(child)
+        return child, todo
 
     def _input(self, node: Node, run: RunChild, name: str) -> str:
         """The stored form of a nested saga's input: the computed one, or the parent's when it fits."""
