@@ -43,7 +43,7 @@ def drive(instance: SagaInstance, record: StepRecord, direction: e.Direction, ke
         return run
     child = record.child or Child()
     resumed = attrs.evolve(run, events=(e.ChildResumed(step=record.name),))
-    if child.orders or (direction == "action" and instance.cause is not None and instance.cause.number > child.parked):
+    if child.orders or (direction == "action" and instance.cause is not None and not child.goes_back):
         return resumed
     if child.retry_at is None:
         return None

@@ -206,13 +206,15 @@ class WaitStarted(StepEvent):
 class ChildParked(StepEvent):
     """A nested saga cannot go on now: it is blocked, waits for a signal (`waits`), or for the time `retry_at`.
 
-    Of the decisions and signals that came for it, the last `unread` it had not read when it was left.
+    Of the decisions and signals that came for it, the last `unread` it had not read when it was left. `goes_back`: a
+    cause was recorded in it by then.
     """
 
     blocks: tuple[RecordedBlock, ...] = ()
     waits: bool = False
     retry_at: datetime | None = None
     unread: int = 0
+    goes_back: bool = False
 
 
 @attrs.frozen(kw_only=True, slots=False)

@@ -158,7 +158,13 @@ def _wait_started(draft: Draft, event: e.WaitStarted) -> None:
 def _child_parked(draft: Draft, event: e.ChildParked) -> None:
     before = draft.steps[event.step].child
     orders = before.orders[len(before.orders) - event.unread :] if before is not None else ()
-    child = Child(blocks=event.blocks, waits=event.waits, retry_at=event.retry_at, parked=event.number, orders=orders)
+    child = Child(
+        blocks=event.blocks,
+        waits=event.waits,
+        retry_at=event.retry_at,
+        goes_back=event.goes_back,
+        orders=orders,
+    )
     undoing = draft.steps[event.step].undo is not None
     draft.change(event.step, child=child, **{"undo" if undoing else "status": "parked"})
 

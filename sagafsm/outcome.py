@@ -309,7 +309,9 @@ def of_parted(command: RunChild, child: SagaInstance) -> e.Event:
     name, attempt = command.step, command.attempt
     if not child.is_at_rest:
         blocks = tuple(e.RecordedBlock(step=b.step, reason=b.reason, decisions=b.decisions) for b in child.blocked)
-        return e.ChildParked(step=name, blocks=blocks, waits=child.waiting, retry_at=child.wake_at)
+        return e.ChildParked(
+            step=name, blocks=blocks, waits=child.waiting, retry_at=child.wake_at, goes_back=child.cause is not None
+        )
     if child.state == "completed":
         result = ",".join(f"{json.dumps(step.name)}:{step.result_json}" for step in _with_result(child))
         return e.StepSucceeded(step=name, attempt=attempt, result_json=f"{{{result}}}", evidence="child")

@@ -50,14 +50,14 @@ class Calls:
 class Child:
     """What a parent knows of a nested saga.
 
-    `blocks` and `waits` tell why it is parked, as of event `parked`. `orders` are the decisions and signals that came
-    for it since; `left` is what it may have left, once it ended.
+    `blocks` and `waits` tell why it is parked, `goes_back` whether a cause was recorded in it by then. `orders` are the
+    decisions and signals for it that it has not read; `left` is what it may have left, once it ended.
     """
 
     blocks: tuple[e.RecordedBlock, ...] = ()
     waits: bool = False
     retry_at: datetime | None = None
-    parked: int = 0
+    goes_back: bool = False
     orders: tuple[e.DecisionMade | e.SignalReceived, ...] = ()
     left: tuple[e.RecordedResidue, ...] = ()
 
