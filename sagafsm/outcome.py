@@ -105,9 +105,13 @@ class Prepared:
 
 @attrs.frozen(kw_only=True)
 class Parted:
-    """The nested saga rests, or cannot go on now; None: it was never created."""
+    """The nested saga rests, or cannot go on now; None: it was never created.
+
+    `until`: when it goes on by itself, also where its history does not tell, as it was left without a commit.
+    """
 
     child: SagaInstance | None
+    until: datetime | None = None
 
 
 Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt | Prepared | Parted
@@ -295,9 +299,10 @@ def _of_child(instance: SagaInstance, command: RunChild, outcome: Outcome) -> e.
             return e.StepFailed(step=command.step, attempt=command.attempt, error=error, evidence="child")
         case Parted(child=SagaInstance() as child):
             parted = of_parted(command, child)
-            if isinstance(parted, e.ChildParked):
-                return replace(parted, unread=children.unread(instance, command.step, child))
-            return parted
+            if not isinstance(parted, e.ChildParked):
+                return parted
+            unread = children.unread(instance, command.step, child)
+            return replace(parted, unread=unread, retry_at=parted.retry_at or outcome.until)
         case Raised(error=error):
             return e.StepFailed(step=command.step, attempt=command.attempt, error=recorded(error), evidence="child")
         case _:

@@ -180,17 +180,14 @@ class Drive:
         """
         node, run = child.parent, child.run
         command = child.command
-        early = (
-            isinstance(command, Run)
-            and command.not_before is not None
-            and command.not_before > self.settings.clock.now()
-        )
+        until = command.not_before if isinstance(command, Run) else None
+        early = until is not None and until > self.settings.clock.now()
         if node is None or run is None:
             return
         yield from self.tree.close(child)
         if isinstance(command, (Rest, Park, Await)) or early or child.instance.is_at_rest:
             node.children.pop(run.step, None)
-            self._hears(node, run, Parted(child=child.instance))
+            self._hears(node, run, Parted(child=child.instance, until=until if early else None))
 
     # Waiting ----------------------------------------------------------------------------------------------------------
 
