@@ -14,6 +14,7 @@ from typing import Literal
 
 import attrs
 
+from sagafsm import children
 from sagafsm import events as e
 from sagafsm.batch import Todo
 from sagafsm.command import Await, Park, Prepare, Rest, Run, RunAction, RunChild
@@ -23,7 +24,7 @@ from sagafsm.drivers.reading import called
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.tree import Tree
 from sagafsm.errors import MailWaits, PayloadError, StoreError
-from sagafsm.outcome import Moment, NeverCalled, Outcome, Parted, Raised
+from sagafsm.outcome import Moment, NeverCalled, Outcome, Parted, Raised, of_parted
 
 LONGEST_SLEEP = timedelta(seconds=1)
 # How far a drive goes: until the instance rests or parks; until it would have to sleep; or one command.
@@ -53,6 +54,7 @@ class Drive:
                 yield from self._began(self.root, begun)
             else:
                 mail = yield from self.root.journal.mail()
+                yield from self._meet()
                 yield from self._settle(self.root, None, opening=opening, mail=mail)
             while (yield from self._goes_on()):
                 pass
@@ -61,6 +63,13 @@ class Drive:
         except BaseException as error:
             yield Leave(tuple(self._pending), interrupted=not isinstance(error, Exception))
             raise
+
+    def _meet(self) -> Steps[None]:
+        """Hear of nested sagas at rest that the root takes for parked: a process died while it abandoned the tree."""
+        for run in children.parked(self.root.instance):
+            child = yield from self.tree.look(self.root, run)
+            if child.is_at_rest:
+                self.root.met.append(of_parted(run, child))
 
     def _goes_on(self) -> Steps[bool]:
         """One thing more; whether there was one."""

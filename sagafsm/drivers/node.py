@@ -41,7 +41,7 @@ class Heard:
 class Node:
     """An instance while it is driven; `parent` and `run` tell what drives it, where it is a nested saga.
 
-    `prelude`: facts that come before all others in the first commit.
+    `prelude`: facts that come before all others in the first commit; `met`: those that come after a decision in it.
     """
 
     settings: Settings
@@ -56,6 +56,7 @@ class Node:
     children: dict[str, Node] = attrs.field(factory=dict, init=False)
     command: Command = attrs.field(factory=Park, init=False)
     posted: set[str] = attrs.field(factory=set, init=False)
+    met: list[e.Event] = attrs.field(factory=list, init=False)
     _late: list[tuple[Run, Late]] = attrs.field(factory=list, init=False)
 
     @property
@@ -88,6 +89,7 @@ class Node:
         batch.absorb(mail)
         batch.record(late)
         refusal = _opened(batch, opening)
+        batch.record(self.met)
         if heard is not None:
             if heard.ends:
                 batch.under_way = {name for name in self.under_way if name != heard.run.step}
@@ -96,6 +98,7 @@ class Node:
         todo = Todo((), Park()) if refusal is not None else batch.proceed(start=start, limit=limit)
         yield from self.journal.append(batch)
         self.prelude = ()
+        self.met.clear()
         for _ in late:
             self._late.pop(0)
         if heard is not None and heard.ends:
