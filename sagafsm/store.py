@@ -268,10 +268,10 @@ class Store(Protocol):
         ...
 
     def delete(self, instance_id: str) -> None:
-        """Remove an instance at rest with its history and mailbox.
+        """Remove an instance at rest with its history and mailbox, and those nested in it.
 
         Raises:
-            IllegalTransition: it is not at rest.
+            IllegalTransition: it is not at rest, or is itself nested.
         """
         ...
 

@@ -11,12 +11,21 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound, StoreError
+from sagafsm.errors import InstanceExists, MailWaits, SagaNotFound, StoreError
 from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
 from sagafsm.store import Owner, Stored, Summary, Write, ancestors, changes, is_unfinished
 from sagafsm.values import replace
-from sagafsm_adapters.refusals import appended_since, check_creation, check_history, check_numbers, claim_lost, owned
+from sagafsm_adapters.refusals import (
+    appended_since,
+    check_creation,
+    check_deletable,
+    check_history,
+    check_numbers,
+    claim_lost,
+    owned,
+    too_late,
+)
 
 
 @attrs.frozen(slots=False)
@@ -260,7 +269,7 @@ class MemoryStore:
             if key in entry.requests or key in _request_ids(entry.history):
                 return
             if entry.state in AT_REST:
-                raise IllegalTransition(instance_id, entry.state, "cancel", ())
+                raise too_late(instance_id, entry.state, request)
             entry.requests[key] = request
 
     def mail(self, instance_id: str) -> tuple[Request, ...]:
@@ -272,8 +281,7 @@ class MemoryStore:
         """See `Store.delete`."""
         with self._lock:
             entry = self._entry(instance_id)
-            if entry.state not in AT_REST:
-                raise IllegalTransition(instance_id, entry.state, "delete", ("abandon",))
+            check_deletable(instance_id, entry.state)
             self._ordered = []
             for nested in [key for key in self._entries if key.startswith(f"{instance_id}/")]:
                 del self._entries[nested]

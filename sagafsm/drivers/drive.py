@@ -260,7 +260,9 @@ class Drive:
         ]
         for pending in off:
             node, run = self._pending.pop(pending)
-            self._hears(node, run, Raised(error=NeverCalled("its instance went back before")))
+            if run is not None:
+                node.ended(run)
+                self._hears(node, run, Raised(error=NeverCalled("its instance went back before")))
         return bool(off)
 
     def _take(self, pending: Pending, node: Node, run: Run, reply: Reply | None) -> None:

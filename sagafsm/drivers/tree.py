@@ -44,11 +44,18 @@ class Tree:
 
         That is what its creation has written ahead, or the fact that sends it back. Without a node there is nothing to
         drive: the third is the instance, at rest, or None when it was never created and will not be.
+
+        Raises:
+            SagaNotFound: its history tells what it did, and is gone.
         """
         name = child_id(node.instance.id, run.step)
         try:
             stored = yield StoreCall(functools.partial(self.store.load, name))
         except SagaNotFound:
+            known = node.instance.steps[run.step].child
+            if run.direction == "compensation" or (known is not None and known.parked):
+                # It was there: begun anew it would do all again, and passed over it would leave what it did.
+                raise
             if node.instance.cause is not None:
                 return None, None, None
             child, todo = yield from self._create(node, run, name)

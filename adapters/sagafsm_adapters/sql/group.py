@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from sagafsm.errors import SagaError
+from sagafsm.errors import MailWaits, SagaError
 from sagafsm.store import Write
 from sagafsm_adapters.sql.connections import Connections
 from sagafsm_adapters.sql.writing import Growth, Ready, Writing
@@ -50,9 +50,14 @@ class Group:
     def _all(self, ready: Sequence[Ready]) -> Sequence[int]:
         with self.connections.writing() as cursor:
             try:
+                for each in ready:
+                    if isinstance(each, Growth) and "/" in each.instance_id:
+                        self.writing.check_above(cursor, each.instance_id)
                 for statement, values in self._statements(ready):
                     if cursor.executemany(statement, values).rowcount != len(values):
                         raise _NotAll
+            except MailWaits as error:
+                raise _NotAll from error
             except self.connections.database.unfit as error:
                 raise _NotAll from error
         return [each.answer for each in ready]

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sagafsm.errors import IllegalTransition
 from sagafsm.events import BlockReason, Event, Request
 from sagafsm.instance import AT_REST
 from sagafsm.store import Append, Create, Owner, Stored, Summary, Write
 from sagafsm.values import replace
-from sagafsm_adapters.refusals import check_history, owned
+from sagafsm_adapters.refusals import check_deletable, check_history, owned, too_late
 from sagafsm_adapters.sql import schema
 from sagafsm_adapters.sql.connections import Connections
 from sagafsm_adapters.sql.finding import query
@@ -92,8 +91,7 @@ class SqlStore:
         """See `Store.delete`."""
         with self._connections.writing() as cursor:
             row = self._row(cursor, instance_id)
-            if row["state"] not in AT_REST:
-                raise IllegalTransition(instance_id, row["state"], "delete", ("abandon",))
+            check_deletable(instance_id, row["state"])
             # '0' follows '/', so that between the two lie the instances nested in this one, and no others.
             values = {"this": instance_id, "first": f"{instance_id}/", "last": f"{instance_id}0"}
             for statement in self._sql.deletes:
@@ -143,7 +141,7 @@ class SqlStore:
             if not self._writing.mailbox.keep(cursor, instance_id, request, absorbed_by=None):
                 return
             if row["state"] in AT_REST:
-                raise IllegalTransition(instance_id, row["state"], "cancel", ())
+                raise too_late(instance_id, row["state"], request)
             cursor.execute(self._sql.add_mail, {"this": instance_id})
 
     def mail(self, instance_id: str) -> tuple[Request, ...]:

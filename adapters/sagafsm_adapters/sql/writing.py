@@ -135,12 +135,17 @@ class Writing:
             append = ready.append
             ready.named["absorbed"] = self.mailbox.absorb(cursor, append.instance_id, append.events)
         if "/" in ready.instance_id:
-            self._check_above(cursor, ready.instance_id)
+            self.check_above(cursor, ready.instance_id)
         if not self._move(cursor, ready):
             raise self._refusal(cursor, ready.append)
         cursor.executemany(self.sql.insert_event.text, ready.rows)
 
-    def _check_above(self, cursor: Any, instance_id: str) -> None:
+    def check_above(self, cursor: Any, instance_id: str) -> None:
+        """Refuse an append in a nested instance while mail waits for one in which it is nested.
+
+        Raises:
+            MailWaits: it does; the error names that one.
+        """
         for above in ancestors(instance_id):
             row = cursor.execute(self.sql.row, {"this": above}).fetchone()
             if row is not None and named(row)["mail"]:

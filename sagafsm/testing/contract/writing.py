@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sagafsm import events as e
-from sagafsm.errors import InstanceExists, SagaError, StoreConflict, StoreError
+from sagafsm.errors import InstanceExists, MailWaits, SagaError, StoreConflict, StoreError
 from sagafsm.store import Append, Create, Store, Write
 from sagafsm.testing.contract.appending import SHARED_STORE
 from sagafsm.testing.contract.base import ALICE, BOB, LEASE, Contract
@@ -193,6 +193,19 @@ class WritingContract(Contract):
         for instance_id, request_id in (("one", "never posted"), ("new", "r")):
             store.post(instance_id, cancel(request_id))
             assert store.mail(instance_id) == ()
+
+    def test_mail_above_waits_within_a_group(self, store: Store) -> None:
+        """What is nested is refused while mail waits above it; its neighbours are not."""
+        self.begin(store)
+        nested, other = self.nest(store), self.begin(store, instance_id="o-2")
+        below = self.begin(store, instance_id="o-2/pay")
+        store.post("o-1", cancel("r-1"))
+        answers = store.write([append("o-1/pay", nested), append("o-2", other), append("o-2/pay", below)])
+        assert [
+            (type(answer).__name__, answer.instance_id) if isinstance(answer, MailWaits) else answer
+            for answer in answers
+        ] == [("MailWaits", "o-1"), 3, 3]
+        assert history("o-1/pay", started()) == store.history("o-1/pay")
 
     def test_groups_race_and_each_instance_has_one_winner(self, store: Store) -> None:
         """Of groups that append to the same instances, each append wins or loses by itself, and whole."""
