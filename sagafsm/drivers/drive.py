@@ -98,7 +98,7 @@ class Drive:
         When mail comes in, all is decided again with it.
         """
         self.root.journal.lease.check()
-        if node.parent is not None and (yield from self._read_above(node)):
+        if node.parent is not None and (yield from self._read_from(node.parent)):
             if not node.is_open:
                 return
             mail = yield from node.journal.mail()
@@ -125,9 +125,9 @@ class Drive:
         if refusal is not None:
             raise refusal
 
-    def _read_above(self, node: Node) -> Steps[bool]:
-        """Read what came in for those in which an instance is nested, before anything follows in it; whether it did."""
-        above, found = node.parent, False
+    def _read_from(self, above: Node | None) -> Steps[bool]:
+        """Read what came in from an instance up to its root, before anything follows further down; whether it did."""
+        found = False
         while above is not None:
             mail = yield from above.journal.mail()
             if mail:
@@ -182,6 +182,7 @@ class Drive:
 
     def _open(self, node: Node, run: RunChild) -> Steps[None]:
         """Go on with a nested saga: its instance is created, or claimed as it stands."""
+        yield from self._read_from(node)
         try:
             child, todo, opening = yield from self.tree.open(node, run)
         except PayloadError as error:
