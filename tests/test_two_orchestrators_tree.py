@@ -32,7 +32,7 @@ class TwoOrchestratorsOnATree(TwoOrchestrators):
         nested.add_step("d", self._act, self._undo, probe=self._ask, retry=retry, in_doubt="retry")
         saga.add_step("a", self._act, self._undo, in_doubt="compensate")
         saga.add_step("b", self._act, self._undo, probe=self._ask, retry=retry, group="both")
-        saga.add_saga("n", nested, input=lambda input: {"for": input}, group="both")
+        saga.add_saga("n", nested, input=lambda a: {"for": a}, group="both")
         saga.wait_for("go")
         return saga
 
