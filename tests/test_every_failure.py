@@ -9,29 +9,43 @@ the seed draws. What "clean" is, `support.verdicts` says; what is a crash point,
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from support.plans import seeded
 from support.sittings import Sitting
 
-# By number of steps, the seed of a saga; together they have everything that a plan can have (`test_..._everything`).
+# By number of steps, the seed of a saga; together they have everything that a plan can have.
 EVERY_PAIR = {12: 297, 8: 281, 6: 281, 5: 361, 4: 361, 3: 47, 2: 199, 1: 66}
 EVERY_PAIR_LONG = {11: 21, 10: 204, 9: 105, 7: 123}
 BATCHES = 8
 
 
-@pytest.mark.parametrize("size", EVERY_PAIR)
-def test_every_pair_of_failures_ends_clean(size: int) -> None:
+def parts(size: int) -> int:
+    """In how many tests the pairs of a saga are examined, so that both cores have their share."""
+    return 1 if size < 5 else 4
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Keeping what is logged of a hundred thousand events takes as long as they do."""
+    caplog.set_level(logging.CRITICAL, logger="sagafsm")
+
+
+@pytest.mark.parametrize(("size", "part"), [(size, part) for size in EVERY_PAIR for part in range(parts(size))])
+def test_every_pair_of_failures_ends_clean(size: int, part: int) -> None:
     """For each of these sagas, exhaustively, at one order of what runs beside each other.
 
-    - Each crash point alone, and each failure alone: of each action (at each attempt, for good, in doubt and done, in
+    - Each crash point alone, a cancel and each late signal at each of them, and each failure alone: of each action (at each attempt, for good, in doubt and done, in
       doubt and not done, unstorable, cancelled meanwhile), condition, computed input and compensation (once, for good,
       done all the same).
     - Each crash with each later one, so also those during the recovery from the first.
     - Each failure that takes place, with each crash point of the life in which it does.
     - Each failure with each of another call, where one life can have both.
     """
-    Sitting(seeded(size_and_seed := EVERY_PAIR[size], [size]), size_and_seed).pairs()
+    seed = EVERY_PAIR[size]
+    Sitting(seeded(seed, [size]), seed).pairs(part, parts(size))
 
 
 @pytest.mark.long

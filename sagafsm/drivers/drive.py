@@ -116,7 +116,7 @@ class Drive:
                     )
                 except MailWaits as waits:
                     if waits.instance_id != node.instance.id:
-                        yield from self._read_above(node)
+                        yield from self._read_from(node.parent)
                         if not node.is_open:
                             return
                     mail = yield from node.journal.mail()
@@ -134,9 +134,8 @@ class Drive:
         if refusal is not None:
             raise refusal
 
-    def _read_above(self, node: Node) -> Steps[None]:
-        """Read what came in for those in which an instance is nested, before anything follows in it."""
-        above = node.parent
+    def _read_from(self, above: Node | None) -> Steps[None]:
+        """Read what came in from an instance up to its root, before anything follows further down."""
         while above is not None:
             mail = yield from above.journal.mail()
             if mail:
@@ -189,11 +188,17 @@ class Drive:
 
     def _open(self, node: Node, run: RunChild) -> Steps[None]:
         """Go on with a nested saga: its instance is created, or claimed as it stands."""
-        try:
-            child, todo, opening = yield from self.tree.open(node, run)
-        except PayloadError as error:
-            self._hears(node, run, Raised(error=error))
-            return
+        while True:
+            try:
+                child, todo, opening = yield from self.tree.open(node, run)
+            except MailWaits:
+                # Before it is created: perhaps it is not to be any more.
+                yield from self._read_from(node)
+                continue
+            except PayloadError as error:
+                self._hears(node, run, Raised(error=error))
+                return
+            break
         if child is None:
             self._hears(node, run, Parted(child=opening))
             return

@@ -39,12 +39,15 @@ class Ledger(Wrapped):
         self.entries: list[tuple[str, e.Event]] = []
         # Requests by id, each with how many events there were when it first came in for the root.
         self.posts: dict[str, int] = {}
+        # Where each commit begins.
+        self.commits: list[int] = []
 
     def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         answer = method(*args, **kwargs)
         if name == "post" and args[0] == ROOT:
             self.posts.setdefault(args[1].request_id, len(self.entries))
         if name in ("create", "append"):
+            self.commits.append(len(self.entries))
             self.entries += [(args[0], event) for event in args[1]]
         return answer
 
@@ -73,7 +76,7 @@ class View(Wrapped):
 class Life:
     """A saga, what fails in it, and the points at which processes die, counted over all of them.
 
-    `way` is "turns", "sync" or "async"; `careless`: how often of ten an operator skips or abandons, where he may.
+    `requests`: what comes in from outside just then, by the same count. `way` is "turns", "sync" or "async"; `careless`: how often of ten an operator skips or abandons, where he may.
     """
 
     store: Store
@@ -83,6 +86,7 @@ class Life:
     seed: int = 0
     way: str = "turns"
     careless: int = 0
+    requests: Mapping[int, e.Request] = attrs.Factory(dict)
     # What the processes see of the store; the positive controls break it here.
     through: Callable[[Any], Any] = lambda store: store
     ticks: int = attrs.field(default=0, init=False)
@@ -111,6 +115,8 @@ class Life:
                 self.ticks += 1
                 self.dead = self.ticks in self.crashes
                 assert self.ticks < MOST_TICKS, "it goes round in circles"
+                if self.ticks in self.requests and not self.dead and self.loaded() is not None:
+                    self.world.post(self.requests[self.ticks])
             if self.dead:
                 raise Crash
 

@@ -156,9 +156,15 @@ def _check_no_action_after(life: Life) -> None:
 
 
 def _check_requests(life: Life) -> None:
-    """Nothing starts, in the root or in what is nested in it, between a request and its being read."""
+    """Nothing starts, in the root or in what is nested in it, between a request and its being read.
+
+    But for a commit of a nested saga that is under way just then: the store looks at its own mail alone.
+    """
+    entries, commits = life.ledger.entries, life.ledger.commits
     for request_id, position in life.ledger.posts.items():
-        for id, event in life.ledger.entries[position:]:
+        nested = entries[position : position + 1] and entries[position][0] != ROOT
+        after = next((start for start in commits if start > position), len(entries)) if nested else position
+        for id, event in entries[after:]:
             if id == ROOT and getattr(event, "request_id", None) == request_id:
                 break
             assert not isinstance(event, e.StepStarted), f"{event} of {id} overtakes {request_id}"

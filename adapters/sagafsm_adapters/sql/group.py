@@ -51,7 +51,7 @@ class Group:
         with self.connections.writing() as cursor:
             try:
                 for each in ready:
-                    if isinstance(each, Growth) and "/" in each.instance_id:
+                    if "/" in each.instance_id:
                         self.writing.check_above(cursor, each.instance_id)
                 for statement, values in self._statements(ready):
                     if cursor.executemany(statement, values).rowcount != len(values):
