@@ -35,9 +35,11 @@ _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 def key_of(instance: SagaInstance, step: str, direction: e.Direction) -> str:
     """The idempotency key of a step and direction: the same over all attempts and restarts, another for every instance.
 
-    The moment of creation counts, so that an id that was deleted and is used again gets keys of its own.
+    The moment of creation counts, so that an id that was deleted and is used again gets keys of its own. A migration
+    that renames a step leaves it the key that was given to the service.
     """
-    return _key(instance.saga, instance.id, instance.created_at, step, direction)
+    known_as = instance.steps[step].keyed or step
+    return _key(instance.saga, instance.id, instance.created_at, known_as, direction)
 
 
 @functools.lru_cache(maxsize=1_000)

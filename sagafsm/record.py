@@ -71,7 +71,8 @@ class StepRecord(Value):
     `status` tells of the action, `undo` of the compensation (None until it is first called). `doubt_before`: an
     attempt before the present one is still in doubt. `probed`: the probe has been asked about this doubt.
     `conceded`: a decision let the doubt be and had it undone. `prepared`: its `when` held, and `input_json` is what
-    was computed as a nested saga's input. `until`: when a wait ends. `child`: where a nested saga stands.
+    was computed as a nested saga's input. `until`: when a wait ends. `child`: where a nested saga stands. `keyed`:
+    what its keys are made of, where that is not its name.
     """
 
     name: str
@@ -91,6 +92,11 @@ class StepRecord(Value):
     input_json: str | None = None
     until: datetime | None = None
     child: Child | None = None
+    keyed: str | None = None
+
+    def named(self, name: str) -> Self:
+        """The same step under the name that a migration gave it. The service knows its call by the old one."""
+        return self if name == self.name else replace(self, name=name, keyed=self.keyed or self.name)
 
     @property
     def result(self) -> Any:

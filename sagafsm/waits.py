@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from sagafsm import events as e
 from sagafsm.record import StepRecord
@@ -14,6 +14,16 @@ def waits_of(outline: Sequence[e.StepOutline], prefix: str = "") -> Iterator[str
         if step.kind == "wait":
             yield prefix + step.name
         yield from waits_of(step.steps, f"{prefix}{step.name}/")
+
+
+def named_now(name: str, steps: Collection[str], history: Iterable[e.Event]) -> str:
+    """The path of a signal, posted perhaps under a name that a migration changed; "" where its step is gone."""
+    head, slash, rest = name.partition("/")
+    if head not in steps:
+        for event in history:
+            if isinstance(event, e.InstanceMigrated):
+                head = dict(event.renamed).get(head, head) or ""
+    return f"{head}{slash}{rest}" if head in steps else ""
 
 
 def awaited_in(
