@@ -22,7 +22,8 @@ from sagafsm.instance import SagaInstance
 from sagafsm.orchestrator import Orchestrator
 from sagafsm.outcome import IN_DOUBT, NOT_DONE, Done
 from sagafsm.retry import Retry
-from sagafsm.saga import Saga, Step
+from sagafsm.saga import Saga
+from sagafsm.step import Step
 from sagafsm.store import open_store
 
 if TYPE_CHECKING:

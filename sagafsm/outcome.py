@@ -20,7 +20,7 @@ from sagafsm.instance import SagaInstance
 from sagafsm.payload import dumps
 from sagafsm.record import Calls, StepRecord
 from sagafsm.retry import Retry
-from sagafsm.values import Value
+from sagafsm.values import Value, replace
 
 LONGEST_MESSAGE = 10_000
 LONGEST_TRACEBACK = 4_000
@@ -104,9 +104,13 @@ class Prepared(Value):
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class Parted(Value):
-    """The nested saga rests, or cannot go on now; None: it was never created."""
+    """The nested saga rests, or cannot go on now; None: it was never created.
+
+    `until`: when it goes on by itself, also where its history does not tell, as it was left without a commit.
+    """
 
     child: SagaInstance | None
+    until: datetime | None = None
 
 
 Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt | Prepared | Parted
@@ -219,6 +223,10 @@ class AttemptTimedOut(TimeoutError):
     """A call of a step's function did not end within the step's own `timeout`."""
 
 
+class NeverCalled(Exception):
+    """A call was written ahead, but never made: a cause was recorded before it began."""
+
+
 def _retry_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:
     return moment.now + retry.pause(calls.spent, moment.draw) if retry.allows(calls.spent, error) else None
 
@@ -289,7 +297,10 @@ def _of_child(command: RunChild, outcome: Outcome) -> e.Event:
             error = e.RecordedError(type="sagafsm.NeverBegun", message="the nested saga was never created")
             return e.StepFailed(step=command.step, attempt=command.attempt, error=error, evidence="child")
         case Parted(child=SagaInstance() as child):
-            return of_parted(command, child)
+            parted = of_parted(command, child)
+            if isinstance(parted, e.ChildParked) and parted.retry_at is None:
+                return replace(parted, retry_at=outcome.until)
+            return parted
         case Raised(error=error):
             return e.StepFailed(step=command.step, attempt=command.attempt, error=recorded(error), evidence="child")
         case _:

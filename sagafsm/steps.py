@@ -77,6 +77,8 @@ class Options(Value):
         if not isinstance(self.title, (str, type(None))):
             raise DefinitionError(f"{what} takes title= as text, not {self.title!r}")
         check_limit(self.max_concurrency, what)
+        if self.pivot and self.when is not None:
+            raise DefinitionError(f"{what} is the pivot, which cannot be skipped: when= leaves no way forward or back")
         if self.pivot and self.group is not None:
             raise DefinitionError(f"{what} is the pivot, which is in no group (it is in {self.group!r})")
         if self.in_doubt is not None:

@@ -171,6 +171,7 @@ class Store(Protocol):
 
         Raises:
             InstanceExists: the id is taken; nothing was written.
+            MailWaits: a request waits for an instance in which this one is nested; nothing was written.
         """
         ...
 

@@ -55,11 +55,12 @@ def abandon(instance: SagaInstance, lease: Lease, verdict: Verdict, driving: Dri
         batch = Batch(None, journal.instance, driving.settings.clock.now())
         batch.record(_recordable((yield from journal.mail())))
         try:
-            if batch.events:
+            nested = yield from _nested(journal.instance, driving)
+            if nested and batch.events:
                 # Read before those nested are closed: nothing is written in them while it waits.
                 yield from journal.append(batch)
                 batch = Batch(None, journal.instance, driving.settings.clock.now())
-            for step, stored in (yield from _nested(journal.instance, driving)):
+            for step, stored in nested:
                 event = yield from _abandoned(journal.instance, step, stored, verdict, driving)
                 left |= {} if event is None or step in left else {step: event}
             batch.record((*left.values(), *verdict.events(batch.draft)))

@@ -152,6 +152,8 @@ class MemoryStore:
         with self._lock:
             if instance_id in self._entries:
                 raise InstanceExists(instance_id)
+            if "/" in instance_id:
+                self._check_above(instance_id)
             entry = self._entries[instance_id] = _Entry(list(events), claim)
             self._settle(instance_id, entry)
         return claim.token

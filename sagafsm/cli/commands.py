@@ -14,7 +14,8 @@ from rich.console import Console
 from sagafsm.cli.loading import opened, telling
 from sagafsm.cli.printing import instance_json, print_instance, print_summaries, summary_json
 from sagafsm.instance import SagaInstance
-from sagafsm.orchestrator import NOT_GIVEN, Orchestrator
+from sagafsm.opening import NOT_GIVEN
+from sagafsm.orchestrator import Orchestrator
 
 app = typer.Typer(
     help="Run, look at and settle sagas in a store.", no_args_is_help=True, rich_markup_mode=None, add_completion=False

@@ -138,8 +138,10 @@ def test_what_a_database_cannot_take_is_refused_alone(sql_store, tmp_path):
 def test_a_write_that_is_none_is_refused_alone(sql_store):
     """A bug in one caller is no business of the others."""
     one, two = begun(sql_store, "one", "two")
-    answers = sql_store.write([append("one", one), attrs.evolve(append("two", two), events=[None])])
-    assert (3, AttributeError) == (answers[0], type(answers[1]))
+    answers = sql_store.write(
+        [append("one", one), attrs.evolve(append("two", two), events=[None]), append(frozenset(), two)]
+    )
+    assert (3, AttributeError, StoreError) == (answers[0], *map(type, answers[1:]))
 
 
 def test_a_closed_store_fails_all(tmp_path):

@@ -60,7 +60,8 @@ class Driver:
         """The first commit."""
         batch, todo = created(self.definition, "i", "{}", now=NOW, begin=begin)
         unborn = batch.instances[0]
-        rest = Batch(self.definition, batch.instance, NOW, events=batch.events[1:], before=unborn)
+        rest = Batch(self.definition, unborn, NOW)
+        rest.record(batch.events[1:])
         self.laws.commit(unborn, rest, mail_left=False)
         return self._settled(rest, todo)
 

@@ -45,11 +45,14 @@ class Service:
         reach(f"before {ctx.step}")
         if ctx.step == "c":
             raise ValueError("undeliverable")
+        self.keep(ctx)
+        reach(f"after {ctx.step}")
+        return f"{ctx.step}!"
+
+    def keep(self, ctx: Context) -> None:
         with closing(self._open()) as db:
             db.execute("INSERT INTO calls VALUES (?)", (ctx.step,))
             db.execute("INSERT OR IGNORE INTO effects (key, step) VALUES (?, ?)", (ctx.idempotency_key, ctx.step))
-        reach(f"after {ctx.step}")
-        return f"{ctx.step}!"
 
     def undo(self, ctx: Context, result: Any) -> None:
         reach(f"before undo {ctx.step}")

@@ -35,7 +35,7 @@ class Reality:
     call takes effect, and raises when the process is dead by then.
     """
 
-    store: Store
+    store: Store | Any
     root: str
     plan: SagaPlan
     script: Mapping[str, tuple[str, ...]]
@@ -45,6 +45,9 @@ class Reality:
     keys: dict[str, str] = attrs.Factory(dict)
     breaches: list[str] = attrs.Factory(list)
     prepared: int = 0
+    by_hand: set[str] = attrs.Factory(set)
+    # The calls of the script that came in.
+    asked: set[str] = attrs.Factory(set)
     steps: dict[str, Plan] = attrs.field(init=False)
     lock: threading.RLock = attrs.Factory(threading.RLock)
 
@@ -165,6 +168,7 @@ class Reality:
             self.require(not under_way, f"{step} is undone while {record.name} is under way in {instance.id}")
 
     def _told(self, call: str, recorded: int) -> str:
+        self.asked.add(call)
         script = self.script.get(call, ())
         return script[recorded] if recorded < len(script) else "ok"
 
@@ -191,6 +195,7 @@ class Reality:
         """What an operator does before saying that it is done."""
         if self.steps[path].effect:
             self.done[self.keys.get(f"action {path}", path)] = path
+            self.by_hand.add(path)
 
     def undo_by_hand(self, path: str) -> None:
         """What an operator does before saying that it is undone."""

@@ -25,8 +25,11 @@ def check(life: Life) -> None:
         assert [event for owner, event in life.ledger.entries if owner == id] == list(one.history)
         _check_way_back(life, one)
         _check_attempts(one)
+        _check_groups(life, one)
         _check_nested(life, one, instances)
     _check_no_action_after(life)
+    if life.way == "turns":
+        _check_requests(life)
     _check_rest(life, instances)
 
 
@@ -43,7 +46,7 @@ def _check_world(life: Life, instance: SagaInstance) -> None:
     world, left = life.world, {entry.step for entry in instance.residue}
     assert len(world.done) == len(world.held), f"done twice: {world.done}"
     if instance.state == "completed":
-        assert life.plan.expected() == world.held
+        assert life.plan.expected() | world.by_hand == world.held
         assert () == instance.residue
         return
     assert "failed" == instance.state
@@ -88,6 +91,24 @@ def _check_attempts(instance: SagaInstance) -> None:
         assert len([event for event in undone if event.step == step]) <= 1
 
 
+def _check_groups(life: Life, instance: SagaInstance) -> None:
+    """No more members run than may, and none begins while another is in doubt or has failed for good."""
+    path = instance.id.removeprefix(ROOT).lstrip("/")
+    plan = life.plan if not path else life.world.steps[path].child
+    limits, groups = dict(plan.limits), {step.name: step.group for step in plan.steps}
+    for event in instance.history:
+        group = groups.get(event.step) if isinstance(event, e.StepStarted) else None
+        if group is None:
+            continue
+        before = instance.at(event.number - 1).steps
+        others = [before[name] for name in groups if groups[name] == group and name != event.step]
+        running = [record.name for record in others if record.status == "running"]
+        assert len(running) < limits.get(group, 99), f"{event} of {instance.id} beside {running}"
+        held = [other.name for other in others if other.is_in_doubt or other.status in ("failed", "unstorable")]
+        if before[event.step].status == "pending":
+            assert [] == held, f"{event} of {instance.id} while {held} is unsettled"
+
+
 def _check_nested(life: Life, parent: SagaInstance, instances: dict[str, SagaInstance]) -> None:
     """What a parent says of a nested saga is what that says of itself."""
     for step in parent.outline:
@@ -126,17 +147,27 @@ def _check_no_action_after(life: Life) -> None:
     """Once a cause is durable nothing starts, in that instance or in any that is nested in it."""
     going_back: set[str] = set()
     for id, event in life.ledger.entries:
-        above = [id[: n.start()] for n in _slashes(id)] + [id]
+        names = id.split("/")
+        above = {"/".join(names[:n]) for n in range(1, len(names) + 1)}
         if isinstance(event, e.StepStarted):
             assert going_back.isdisjoint(above), f"{event} of {id} after a cause in {going_back}"
         if isinstance(event, e.CauseRecorded):
             going_back.add(id)
 
 
-def _slashes(id: str) -> Iterator[object]:
-    import re
+def _check_requests(life: Life) -> None:
+    """Nothing starts, in the root or in what is nested in it, between a request and its being read.
 
-    return re.finditer("/", id)
+    But for a commit of a nested saga that is under way just then: the store looks at its own mail alone.
+    """
+    entries, commits = life.ledger.entries, life.ledger.commits
+    for request_id, position in life.ledger.posts.items():
+        nested = entries[position : position + 1] and entries[position][0] != ROOT
+        after = next((start for start in commits if start > position), len(entries)) if nested else position
+        for id, event in entries[after:]:
+            if id == ROOT and getattr(event, "request_id", None) == request_id:
+                break
+            assert not isinstance(event, e.StepStarted), f"{event} of {id} overtakes {request_id}"
 
 
 def _check_rest(life: Life, instances: dict[str, SagaInstance]) -> None:

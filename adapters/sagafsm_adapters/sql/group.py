@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -51,7 +51,7 @@ class Group:
         with self.connections.writing() as cursor:
             try:
                 for each in ready:
-                    if isinstance(each, Growth) and "/" in each.instance_id:
+                    if "/" in each.instance_id:
                         self.writing.check_above(cursor, each.instance_id)
                 for statement, values in self._statements(ready):
                     if cursor.executemany(statement, values).rowcount != len(values):
@@ -62,19 +62,16 @@ class Group:
                 raise _NotAll from error
         return [each.answer for each in ready]
 
-    def _statements(self, ready: Sequence[Ready]) -> Iterator[tuple[str, Sequence[tuple[Any, ...]]]]:
-        sql, moves = self.writing.sql, dict[str, list[tuple[Any, ...]]]()
-        creations = []
+    def _statements(self, ready: Sequence[Ready]) -> Sequence[tuple[str, Sequence[tuple[Any, ...]]]]:
+        sql, by_text = self.writing.sql, dict[str, list[tuple[Any, ...]]]()
         for each in ready:
             if isinstance(each, Growth):
                 statement = self.writing.statement(each)
-                moves.setdefault(statement.text, []).append(statement.values(each.named))
+                by_text.setdefault(statement.text, []).append(statement.values(each.named))
             else:
-                creations.append(each.values)
-        yield from moves.items()
-        if creations:
-            yield sql.insert_instance.text, creations
-        yield sql.insert_event.text, list(itertools.chain.from_iterable([each.rows for each in ready]))
+                by_text.setdefault(sql.insert_instance.text, []).append(each.values)
+        events = list(itertools.chain.from_iterable([each.rows for each in ready]))
+        return [*by_text.items(), (sql.insert_event.text, events)]
 
     def _each(self, ready: Sequence[Ready]) -> Sequence[int | Exception]:
         with self.connections.writing() as cursor:

@@ -73,6 +73,7 @@ class Sqlite:
         sqlite3.IntegrityError,
         sqlite3.DataError,
         sqlite3.InterfaceError,
+        sqlite3.ProgrammingError,
         UnicodeError,
         OverflowError,
     )

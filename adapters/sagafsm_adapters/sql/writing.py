@@ -122,6 +122,8 @@ class Writing:
         return ready.answer
 
     def _create(self, cursor: Any, ready: Creation) -> None:
+        if "/" in ready.instance_id:
+            self.check_above(cursor, ready.instance_id)
         try:
             cursor.execute(self.sql.insert_instance.text, ready.values)
         except self.is_taken:
@@ -141,7 +143,7 @@ class Writing:
         cursor.executemany(self.sql.insert_event.text, ready.rows)
 
     def check_above(self, cursor: Any, instance_id: str) -> None:
-        """Refuse an append in a nested instance while mail waits for one in which it is nested.
+        """Refuse a write in a nested instance while mail waits for one in which it is nested.
 
         Raises:
             MailWaits: it does; the error names that one.
