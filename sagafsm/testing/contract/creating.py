@@ -161,6 +161,7 @@ class CreatingContract(Contract):
         token = self.begin(store)
         for name in ("pay", "pay/bank"):
             self.nest(store, step=name)
+        for name in ("pay", "pay/bank"):
             store.post(f"{ID}/{name}", cancel("r-1"))
         for name in (f"{ID}-2", f"{ID}0", f"{ID[:-1]}"):
             store.create(name, history(name))
