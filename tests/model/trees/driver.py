@@ -22,7 +22,7 @@ from model.trees.store import ROOT, Contents, TreeStore
 from sagafsm import events as e
 from sagafsm.drivers.claims import release
 from sagafsm.drivers.drive import Drive
-from sagafsm.drivers.effects import Effect, Enter, First, Leave, Pending, Reply, Sleep, Steps, StoreCall
+from sagafsm.drivers.effects import Effect, Enter, First, Leave, Pending, Reply, Sleep, Steps, StoreCall, Write
 from sagafsm.drivers.lease import Lease, _running
 from sagafsm.drivers.settings import Settings
 from sagafsm.driving import Driving
@@ -202,9 +202,9 @@ class Performance:
     @staticmethod
     def _carried_out(steps: Steps[Any], effect: Effect) -> Effect:
         match effect:
-            case StoreCall(call=call):
+            case StoreCall() | Write():
                 try:
-                    answer = call()
+                    answer = effect.call() if isinstance(effect, StoreCall) else effect.write.alone(effect.store)
                 except Exception as error:
                     return steps.throw(error)
                 return steps.send(answer)
@@ -251,8 +251,7 @@ class Performance:
 def _goes_on(drive: Drive) -> Steps[None]:
     """`Drive.run` from where it waits, and `Driving`, which lets go of the instances then."""
     try:
-        while (yield from drive._goes_on()):
-            pass
+        yield from drive.go_on()
     except GeneratorExit:
         raise
     except BaseException as error:

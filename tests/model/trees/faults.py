@@ -17,6 +17,7 @@ from sagafsm import events as e
 from sagafsm.blocking import Question, blocked
 from sagafsm.children import child_id
 from sagafsm.command import Record, Run, RunChild, Wait
+from sagafsm.drivers import node
 from sagafsm.drivers.drive import Drive
 from sagafsm.drivers.effects import StoreCall
 from sagafsm.drivers.tree import Tree
@@ -229,7 +230,7 @@ def children_are_not_let_go(patch: Patch) -> None:
 
 @fault(law.TRAP, Nested((ASK, Awaited())))
 def a_signal_is_forgotten_with_the_park(patch: Patch) -> None:
-    patch.setattr(children, "unread", lambda *_: 0)
+    patch.setattr(node, "_is_overtaken", lambda *_: False)
 
 
 @fault(law.TOLD, Group((ASK, Nested((Awaited(),)))))
