@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -18,21 +16,19 @@ from sagafsm.drivers.journal import Listener
 from sagafsm.drivers.limits import Limits
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
-from sagafsm.errors import DefinitionError, NotClaimed, SagaError, SagaNotFound
+from sagafsm.errors import DefinitionError, SagaError
 from sagafsm.instance import SagaInstance
+from sagafsm.opening import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
 from sagafsm.operations import verdict_of
-from sagafsm.orchestrator import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
 from sagafsm.payload import MAX_PAYLOAD
 from sagafsm.recovery import RecoveryReport
+from sagafsm.serving import Server
 from sagafsm.steps import Defined
 from sagafsm.store import Store, Summary, open_store
 
 T = TypeVar("T")
 MAX_IN_FLIGHT = 256
 POLL = timedelta(seconds=1)
-# A stop is noticed so many seconds later at most.
-LONGEST_REST = 0.1
-log = logging.getLogger("sagafsm")
 
 
 class AsyncOrchestrator:
@@ -70,12 +66,12 @@ class AsyncOrchestrator:
         )
         if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int) or max_in_flight < 1:
             raise DefinitionError(f"an orchestrator takes a max_in_flight of 1 or more, not {max_in_flight!r}")
-        self._troubles: dict[str, str] = {}
-        self._max_in_flight, self._slots = max_in_flight, asyncio.Semaphore(max_in_flight)
+        self._slots = asyncio.Semaphore(max_in_flight)
         self._owns_store = isinstance(store, str)
         self.store: Store = open_store(store) if isinstance(store, str) else store
         self._operations = operations_of(self.store, sagas=sagas, resources=resources, settings=settings, owner=owner)
         self._performer = AsyncPerformer(clock)
+        self._server = Server(self._operations, self._performer, self._drive, max_in_flight)
 
     async def __aenter__(self) -> Self:
         self._stopping.install()
@@ -168,47 +164,8 @@ class AsyncOrchestrator:
         once. What cannot be driven is logged, and the others go on. A stop drains: outcomes under way are recorded,
         nothing new starts, and no step is left in doubt.
         """
-        drives: dict[str, asyncio.Task[None]] = {}
         with self._stopping.working():
-            try:
-                while not self._stopping():
-                    await self._serve_once(drives)
-                    await self._rest(poll)
-            finally:
-                await asyncio.gather(*drives.values(), return_exceptions=True)
-
-    async def _serve_once(self, drives: dict[str, asyncio.Task[None]]) -> None:
-        after: str | None = ""
-        now = self._operations.driving.settings.clock.now()
-        while after is not None and not self._stopping():
-            due, after = await self._performer.perform(self._operations.due(now, after))
-            for instance_id in due:
-                while len(drives) >= self._max_in_flight:
-                    await asyncio.wait(drives.values(), return_when=asyncio.FIRST_COMPLETED)
-                    # Done callbacks run only once the loop turns.
-                    await asyncio.sleep(0)
-                if instance_id not in drives and not self._stopping():
-                    task = drives[instance_id] = asyncio.create_task(self._served(instance_id))
-                    task.add_done_callback(lambda _, name=instance_id: drives.pop(name, None))  # type: ignore[misc]
-
-    async def _served(self, instance_id: str) -> None:
-        try:
-            await self._drive(self._operations.resume(instance_id, "without_sleep", "serve"))
-        except (NotClaimed, SagaNotFound):
-            # Another worker took it, or it was deleted, since the page was read.
-            return
-        except Exception as error:  # noqa: BLE001 - whatever a store or a resource raises; the others go on
-            if not self._stopping() and self._troubles.get(instance_id) != repr(error):
-                # Once for each trouble, not once a poll.
-                self._troubles[instance_id] = repr(error)
-                log.warning("instance %r cannot be driven: %s", instance_id, error)
-        else:
-            self._troubles.pop(instance_id, None)
-
-    async def _rest(self, poll: timedelta) -> None:
-        until = time.monotonic() + poll.total_seconds()
-        while not self._stopping() and (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, LONGEST_REST))
+            await self._server.serve(poll)
 
     # Looking ----------------------------------------------------------------------------------------------------------
 

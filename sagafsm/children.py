@@ -59,6 +59,17 @@ def undo(instance: SagaInstance, record: StepRecord, key: str) -> Command:
     return drive(instance, record, "compensation", key) or Park()
 
 
+def parked(instance: SagaInstance) -> Iterator[RunChild]:
+    """What drives those nested sagas on that are parked."""
+    for record in instance.steps.values():
+        directions: dict[e.Direction, bool] = {
+            "action": record.status == "parked",
+            "compensation": record.undo == "parked",
+        }
+        for direction in (direction for direction, is_parked in directions.items() if is_parked):
+            yield RunChild(step=record.name, attempt=1, key="", direction=direction)
+
+
 def requests_for(instance: SagaInstance, step: str, direction: e.Direction) -> tuple[e.Request, ...]:
     """What the nested saga has to be told; posted again after a crash, it counts once."""
     return tuple(_requests(instance, instance.steps[step], direction))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -40,4 +39,6 @@ class SystemClock:
 
     async def asleep(self, duration: timedelta) -> None:
         """Sleep on this loop."""
+        import asyncio  # noqa: PLC0415 - asyncio users alone pay for it
+
         await asyncio.sleep(max(0.0, duration.total_seconds()))

@@ -14,10 +14,11 @@ from sagafsm.function import Function, Parameter
 from sagafsm.instance import SagaInstance
 from sagafsm.moves import passed_pivot
 from sagafsm.payload import decode
+from sagafsm.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Context:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Context(Value):
     """One call of an action, compensation or probe.
 
     `attempt` counts calls from 1. `idempotency_key` is that of this step and direction, the same over all attempts
@@ -63,8 +64,8 @@ def context_of(
     )
 
 
-@attrs.frozen(kw_only=True)
-class Values:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Values(Value):
     """Where the arguments of calls come from: every stored value is freshly decoded, as after a restart.
 
     `live` holds results that could not be stored, as long as the driver that saw them lives.

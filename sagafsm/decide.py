@@ -35,9 +35,11 @@ _AT_ONCE = datetime.min.replace(tzinfo=UTC)
 def key_of(instance: SagaInstance, step: str, direction: e.Direction) -> str:
     """The idempotency key of a step and direction: the same over all attempts and restarts, another for every instance.
 
-    The moment of creation counts, so that an id that was deleted and is used again gets keys of its own.
+    The moment of creation counts, so that an id that was deleted and is used again gets keys of its own. A migration
+    that renames a step leaves it the key that was given to the service.
     """
-    return _key(instance.saga, instance.id, instance.created_at, step, direction)
+    known_as = instance.steps[step].keyed or step
+    return _key(instance.saga, instance.id, instance.created_at, known_as, direction)
 
 
 @functools.lru_cache(maxsize=1_000)
@@ -144,10 +146,10 @@ def _forward(
     full = unit.max_concurrency is not None and len(started) >= unit.max_concurrency
     commands = [answer for answer in answers if isinstance(answer, Command)]
     runs = [] if full else list(_allowed(instance, unit, under_way, commands))
-    if runs:
-        return min(runs, key=_moment)
-    if started:
-        return WAIT
+    if runs or started:
+        # Somebody is there until then, so that a nested saga which waits for its time is driven on when it has come.
+        runs += [] if full else [attrs.evolve(command, parks=False) for command in _parks_until(commands)]
+        return min(runs, key=_moment, default=WAIT)
     return _parked(definition, instance, unit, [answer for answer in answers if isinstance(answer, Question)], commands)
 
 
@@ -185,6 +187,12 @@ def _allowed(
                 settling = True
                 yield command
         elif not (held and record.status == "pending"):
+            yield command
+
+
+def _parks_until(commands: Sequence[Command]) -> Iterator[Run]:
+    for command in commands:
+        if isinstance(command, Run) and command.parks and command.not_before is not None:
             yield command
 
 

@@ -9,10 +9,11 @@ from sagafsm.errors import IllegalTransition
 from sagafsm.instance import SagaInstance
 from sagafsm.moves import passed_pivot
 from sagafsm.record import Block
+from sagafsm.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Verdict:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Verdict(Value):
     """A decision as it is asked for: which, on which step (None: the one that is blocked), by whom, and why."""
 
     decision: e.Decision

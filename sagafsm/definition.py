@@ -17,6 +17,7 @@ from sagafsm.events import StepKind, StepOutline
 from sagafsm.function import RESERVED, Function
 from sagafsm.machine import Table, build_table, states_of, units_of
 from sagafsm.retry import Retry
+from sagafsm.values import Value
 
 # Says how the steps of an older version are named now; None: the step is gone.
 Migration = Callable[[], Mapping[str, str | None]]
@@ -27,8 +28,8 @@ InDoubt = Policy | tuple[Policy, ...]
 _POLICIES: tuple[tuple[Policy, ...], ...] = (("ask",), ("retry",), ("compensate",), ("retry", "compensate"))
 
 
-@attrs.frozen(kw_only=True)
-class StepDefinition:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class StepDefinition(Value):
     """One step: its functions and their policies. `in_doubt` is always a tuple."""
 
     name: str
@@ -81,8 +82,8 @@ class StepDefinition:
         return Any if self.action is None else self.action.returns
 
 
-@attrs.frozen(kw_only=True)
-class UnitDefinition:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class UnitDefinition(Value):
     """The steps of one state: one step, or the members of a group, of which so many run at once."""
 
     name: str

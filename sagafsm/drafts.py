@@ -97,6 +97,10 @@ class Drafts:
             raise DefinitionError(
                 f"saga {self.saga!r} version {self.version} migrates from an older version ({older}), not {version!r}"
             )
+        if not callable(migration):
+            raise DefinitionError(
+                f"the migration of saga {self.saga!r} from version {version} must be a function, not {migration!r}"
+            )
         self.migrations[version] = migration
         self._made = None
 

@@ -89,10 +89,11 @@ class Driving:
 
         def work(lease: Lease) -> Steps[SagaInstance]:
             instance = yield from self.ours(lease)
-            prelude = () if migration is None or instance.version == definition.version else (migration,)
-            return (
-                yield from self._driven(definition, instance, lease, resources, mode, opening=opening, prelude=prelude)
-            )
+            changed = len(instance.history) != len(stored.instance.history)
+            # Somebody else drove it on, or migrated it, before it was ours.
+            of, fact = self.registry.of(instance) if changed else (definition, migration)
+            prelude = () if fact is None else (fact,)
+            return (yield from self._driven(of, instance, lease, resources, mode, opening=opening, prelude=prelude))
 
         return (yield from self.owning(stored.summary, work))
 

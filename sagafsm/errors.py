@@ -87,8 +87,10 @@ class SagaUnfinished(SagaError, RuntimeError):
             )
         elif instance.owner is not None:
             why = f"it is driven by {instance.owner!r}"
-        elif instance.wake_at is not None:
-            why = f"it waits until {instance.wake_at.isoformat()}"
+        elif instance.waiting or instance.wake_at is not None:
+            until = "" if instance.wake_at is None else f" until {instance.wake_at.isoformat()}"
+            what = " or ".join(repr(name) for name in instance.awaited)
+            why = f"it waits for signal {what}{until}" if what else f"it waits{until}"
         else:
             why = "nobody drives it (resume() or recover() goes on)"
         super().__init__(f"instance {instance.id!r} is {instance.state} and unfinished: {why}")

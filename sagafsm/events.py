@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import attrs
 
+from sagafsm.values import Value
+
 UNSTAMPED = datetime.fromtimestamp(0, tz=UTC)
 
 Evidence = Literal["action", "probe", "child"]
@@ -20,8 +22,8 @@ StepKind = Literal["step", "saga", "wait"]
 ResidueReason = Literal["no_compensation", "in_doubt", "skipped", "abandoned"]
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class RecordedError:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class RecordedError(Value):
     """An exception as the history keeps it: qualified type, message, and the traceback's text where there was one."""
 
     type: str
@@ -33,8 +35,8 @@ class RecordedError:
         return f"{name}: {self.message}" if self.message else name
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class StepOutline:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class StepOutline(Value):
     """What of a step's definition shapes the machine; kept in the history, so that it can be read without code.
 
     `group` is the group that it is a member of; `steps` are those of a nested saga.
@@ -51,8 +53,8 @@ class StepOutline:
     steps: tuple[StepOutline, ...] = ()
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class RecordedBlock:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class RecordedBlock(Value):
     """A block as an event keeps it: a step, by its path from where the event stands, why, and what may be decided."""
 
     step: str
@@ -60,8 +62,8 @@ class RecordedBlock:
     decisions: tuple[Decision, ...]
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class RecordedResidue:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class RecordedResidue(Value):
     """What a nested saga may have left: a step, by its path within it, why, and what its action returned."""
 
     step: str
@@ -69,8 +71,8 @@ class RecordedResidue:
     result_json: str | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class Event:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Event(Value):
     """A fact. `number` and `at` are stamped when it is recorded; `state` is where it leads, when it moves.
 
     The last event of a commit also says how the instance is left: `wake_at`, when it goes on by itself; `waiting`,
@@ -87,7 +89,7 @@ class Event:
         return type(self).__name__
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepEvent(Event):
     """A fact about one step."""
 
@@ -97,7 +99,7 @@ class StepEvent(Event):
         return f"{type(self).__name__} {self.step}"
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class InstanceCreated(Event):
     """The instance exists: saga, version, fingerprint, input and step list are fixed."""
 
@@ -115,12 +117,12 @@ class InstanceCreated(Event):
         return json.loads(self.input_json)
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class InstanceStarted(Event):
     """The instance is in its first step, of which nothing is to be told yet."""
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepStarted(StepEvent):
     """The action is about to be called. Written ahead: after a crash "never ran" and "ran" look the same."""
 
@@ -128,7 +130,7 @@ class StepStarted(StepEvent):
     key: str
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepSucceeded(StepEvent):
     """The action took effect and gave this result, as the call or the probe tells."""
 
@@ -142,7 +144,7 @@ class StepSucceeded(StepEvent):
         return json.loads(self.result_json)
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepFailed(StepEvent):
     """An attempt left nothing to undo. With `retry_at` the action is called again then; without, it was the last.
 
@@ -156,7 +158,7 @@ class StepFailed(StepEvent):
     residue: tuple[RecordedResidue, ...] = ()
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepInDoubt(StepEvent):
     """It is not known whether the action took effect.
 
@@ -170,7 +172,7 @@ class StepInDoubt(StepEvent):
     retry_at: datetime | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ResultRefused(StepEvent):
     """The action took effect, but its result cannot be stored; it is never executed again."""
 
@@ -178,31 +180,31 @@ class ResultRefused(StepEvent):
     error: RecordedError
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepPrepared(StepEvent):
     """Its `when` held and its input was computed: neither is asked again."""
 
     input_json: str | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepSkipped(StepEvent):
     """Its `when` did not hold: it is not called, gives None, and leaves nothing to undo."""
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class StepPassedOver(StepEvent):
     """Going back, nothing had to be undone in this step or group."""
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class WaitStarted(StepEvent):
     """A signal is awaited, `timeout` seconds long at most."""
 
     timeout: float | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ChildParked(StepEvent):
     """A nested saga cannot go on now: it is blocked, waits for a signal (`waits`), or for the time `retry_at`."""
 
@@ -211,19 +213,19 @@ class ChildParked(StepEvent):
     retry_at: datetime | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ChildResumed(StepEvent):
     """A nested saga that was parked is about to be driven on."""
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ChildAbandoned(StepEvent):
     """A nested saga was abandoned with its parent; `residue` is what it may have left."""
 
     residue: tuple[RecordedResidue, ...] = ()
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class CauseRecorded(Event):
     """Why the instance goes back. From here on no action is called any more."""
 
@@ -237,7 +239,7 @@ class CauseRecorded(Event):
         return f"CauseRecorded {self.kind}"
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class CompensationStarted(StepEvent):
     """The compensation is about to be called."""
 
@@ -245,7 +247,7 @@ class CompensationStarted(StepEvent):
     key: str
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class CompensationSucceeded(StepEvent):
     """The step is undone. Of a nested saga: it went back, and `residue` is what it may have left."""
 
@@ -253,7 +255,7 @@ class CompensationSucceeded(StepEvent):
     residue: tuple[RecordedResidue, ...] = ()
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class CompensationFailed(StepEvent):
     """A compensation raised or timed out. With `retry_at` it is called again then; without, the budget is used up."""
 
@@ -262,7 +264,7 @@ class CompensationFailed(StepEvent):
     retry_at: datetime | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class InstanceBlocked(StepEvent):
     """The instance is parked until somebody decides; `decisions` lists what may be decided.
 
@@ -274,7 +276,7 @@ class InstanceBlocked(StepEvent):
     error: RecordedError | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class DecisionMade(Event):
     """An operator decided, and says who and why. Only `abandon` concerns no single step.
 
@@ -289,14 +291,14 @@ class DecisionMade(Event):
     request_id: str | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class DecisionCameTooLate(Event):
     """The block had ended when the parent's decision was read; nothing changes."""
 
     request_id: str
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class CancelRequested(Event):
     """A request to go back came in through the mailbox; the same `request_id` counts once."""
 
@@ -305,14 +307,14 @@ class CancelRequested(Event):
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class CancelCameTooLate(Event):
     """The pivot had succeeded when the request was read; the instance goes forward."""
 
     request_id: str
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class SignalReceived(Event):
     """A signal came in through the mailbox for the wait `name`, by its path; the same `request_id` counts once."""
 
@@ -329,7 +331,7 @@ class SignalReceived(Event):
         return f"SignalReceived {self.name}"
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class InstanceMigrated(Event):
     """The instance goes on under another definition; `renamed` tells the new names of steps, None where one is gone."""
 
@@ -339,7 +341,7 @@ class InstanceMigrated(Event):
     renamed: tuple[tuple[str, str | None], ...] = ()
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class LateResult(StepEvent):
     """A timed-out call answered after its grace; recorded only."""
 
@@ -349,12 +351,12 @@ class LateResult(StepEvent):
     error: RecordedError | None = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class InstanceCompleted(Event):
     """Every step succeeded."""
 
 
-@attrs.frozen(kw_only=True, slots=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class InstanceFailed(Event):
     """The instance ended without completing; what may remain is its residue."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from sagafsm import events as e
 from sagafsm.record import Block, Cause, Child, Placed, StepRecord
 from sagafsm.values import replace
+from sagafsm.waits import named_now
 
 
 class Draft(Placed):
@@ -191,11 +192,12 @@ def _ordered(draft: Draft, step: str, order: e.DecisionMade | e.SignalReceived) 
 
 
 def _signal_received(draft: Draft, event: e.SignalReceived) -> None:
-    if "/" in event.name:
-        _ordered(draft, event.name.partition("/")[0], event)
-    elif all(known.name != event.name for known in draft.signals):
-        # The first counts.
-        draft.signals = (*draft.signals, event)
+    name = named_now(event.name, draft.steps, draft.history)
+    step, nested, _ = name.partition("/")
+    if nested:
+        _ordered(draft, step, event)
+    elif all(known.name != name for known in draft.signals):  # the first counts
+        draft.signals = (*draft.signals, replace(event, name=name))
 
 
 def _instance_migrated(draft: Draft, event: e.InstanceMigrated) -> None:
@@ -206,11 +208,12 @@ def _instance_migrated(draft: Draft, event: e.InstanceMigrated) -> None:
     ahead = not current
     for step in event.steps:
         ahead = ahead or current in (step.name, step.group)
-        record = kept.get(step.name)
-        # What is new before the present state is not gone back for.
-        added = StepRecord(name=step.name, status="pending" if ahead else "skipped")
-        steps[step.name] = added if record is None else replace(record, name=step.name)
+        # What is new before the present state is not gone back for. It may have the name of what was there.
+        added = StepRecord(name=step.name, keyed=f"{step.name}@{event.number}")
+        record = kept.get(step.name, added if ahead else replace(added, status="skipped"))
+        steps[step.name] = record.named(step.name)
     draft.steps = steps
+    draft.signals = tuple(replace(signal, name=names.get(signal.name) or signal.name) for signal in draft.signals)
     draft.started = tuple(new for old in draft.started if (new := names.get(old, old)) in steps)
     draft.version, draft.fingerprint, draft.outline = event.version, event.fingerprint, event.steps
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_type_hints
 import attrs
 
 from sagafsm.errors import DefinitionError, listed
+from sagafsm.values import Value
 
 Role = Literal["action", "compensation", "probe", "when", "input"]
 Source = Literal["input", "result", "ctx", "step", "resource"]
@@ -19,8 +20,8 @@ RESERVED = ("input", "result", "ctx")
 _OWN: dict[str, Source] = {"input": "input", "result": "result", "ctx": "ctx"}
 
 
-@attrs.frozen(kw_only=True)
-class Parameter:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Parameter(Value):
     """One parameter: where its value comes from, and the type that its annotation declares (Any without one)."""
 
     name: str
@@ -43,8 +44,8 @@ class Function:
     wants_context: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Scope:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Scope(Value):
     """What a function of one step may ask for by name."""
 
     step: str

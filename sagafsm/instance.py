@@ -14,6 +14,7 @@ from sagafsm.errors import SagaError, SagaFailed
 from sagafsm.fold import Draft, fold_into
 from sagafsm.record import AT_REST, Block, Cause, Placed, Residue, StepRecord
 from sagafsm.residue import residue_of
+from sagafsm.waits import awaited_in
 
 __all__ = ["AT_REST", "SagaInstance", "apply", "fold"]
 
@@ -72,6 +73,14 @@ class SagaInstance(Placed):
         return residue_of(self.outline, self.steps, self.started, ended=self.state == "failed")
 
     @property
+    def awaited(self) -> tuple[str, ...]:
+        """The signals for which it is parked, each of which would do; those of nested sagas by their paths."""
+        if not self.waiting:
+            return ()
+        received = {event.name for event in self.history if isinstance(event, e.SignalReceived)}
+        return tuple(awaited_in(self.outline, self.steps, received))
+
+    @property
     def why(self) -> str | None:
         """Why it went back or was abandoned, in words; None while it does neither."""
         for event in reversed(self.history[-2:]):
@@ -109,7 +118,7 @@ class SagaInstance(Placed):
         if self.state == "failed":
             notes.append("compensated" if self.compensated else f"residue: {', '.join(r.step for r in self.residue)}")
         notes += [f"blocked on {block.step}: {block.reason}" for block in self.blocked]
-        notes += ["waiting for a signal"] if self.waiting and not self.blocked else []
+        notes += [f"waiting for signal {name}" for name in self.awaited]
         if self.why is not None:
             notes.append(self.why)
         return f"<SagaInstance {self.id!r} of {self.saga!r}: {'; '.join(notes)}>"

@@ -126,6 +126,7 @@ class Operations:
     def resume(self, instance_id: str, mode: Mode, operation: str) -> Steps[SagaInstance]:
         """Claim the instance and drive it as far as `mode` says; at rest it is returned as it stands."""
         stored = yield from self.driving.load(instance_id)
+        refuse_nested(instance_id, operation)
         if stored.instance.is_at_rest:
             return stored.instance
         return (yield from self.driving.drive(stored, mode, operation))

@@ -20,6 +20,7 @@ from sagafsm.instance import SagaInstance
 from sagafsm.payload import dumps
 from sagafsm.record import Calls, StepRecord
 from sagafsm.retry import Retry
+from sagafsm.values import Value, replace
 
 LONGEST_MESSAGE = 10_000
 LONGEST_TRACEBACK = 4_000
@@ -45,22 +46,22 @@ NOT_DONE: Final = _Answer("NOT_DONE")
 IN_DOUBT: Final = _Answer("IN_DOUBT")
 
 
-@attrs.frozen
-class Done:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Done(Value):
     """A probe's answer: the action took effect, and this is what it returned or would have returned."""
 
     result: object = None
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class Returned:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Returned(Value):
     """The call returned; `result_json` is its result as it will be stored."""
 
     result_json: str
 
 
-@attrs.frozen(kw_only=True)
-class Unstorable:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Unstorable(Value):
     """The call took effect and returned what cannot be stored."""
 
     error: PayloadError
@@ -74,45 +75,49 @@ class Raised:
     outer: BaseException | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
-class TimedOut:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class TimedOut(Value):
     """The call has not answered within its timeout."""
 
     error: TimeoutError
 
 
-@attrs.frozen(kw_only=True)
-class NotDone:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class NotDone(Value):
     """The probe says that the action is not done and will not be."""
 
 
-@attrs.frozen(kw_only=True)
-class StillInDoubt:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class StillInDoubt(Value):
     """The probe cannot tell, or raised."""
 
     error: Exception | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Prepared:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Prepared(Value):
     """Whether the step's `when` holds, and the input that was computed for it."""
 
     holds: bool = True
     input_json: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class Parted:
-    """The nested saga rests, or cannot go on now; None: it was never created."""
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Parted(Value):
+    """The nested saga rests, or cannot go on now; None: it was never created.
+
+    `until`: when it goes on by itself, also where its history does not tell, as it was left without a commit.
+    """
 
     child: SagaInstance | None
+    until: datetime | None = None
 
 
 Outcome = Returned | Unstorable | Raised | TimedOut | NotDone | StillInDoubt | Prepared | Parted
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class Moment:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Moment(Value):
     """What of the world enters a decision: the time, and one draw from 0 to 1 for the jitter."""
 
     now: datetime
@@ -159,8 +164,8 @@ def observe(definition: Definition, instance: SagaInstance, command: Run, outcom
             raise TypeError(f"no call is made for {command!r}")
 
 
-@attrs.frozen(slots=False)
-class Call:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Call(Value):
     """An action's call, as the history knows it while its outcome is judged."""
 
     definition: Definition
@@ -216,6 +221,10 @@ def _doubt(
 
 class AttemptTimedOut(TimeoutError):
     """A call of a step's function did not end within the step's own `timeout`."""
+
+
+class NeverCalled(Exception):
+    """A call was written ahead, but never made: a cause was recorded before it began."""
 
 
 def _retry_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:
@@ -288,7 +297,10 @@ def _of_child(command: RunChild, outcome: Outcome) -> e.Event:
             error = e.RecordedError(type="sagafsm.NeverBegun", message="the nested saga was never created")
             return e.StepFailed(step=command.step, attempt=command.attempt, error=error, evidence="child")
         case Parted(child=SagaInstance() as child):
-            return of_parted(command, child)
+            parted = of_parted(command, child)
+            if isinstance(parted, e.ChildParked) and parted.retry_at is None:
+                return replace(parted, retry_at=outcome.until)
+            return parted
         case Raised(error=error):
             return e.StepFailed(step=command.step, attempt=command.attempt, error=recorded(error), evidence="child")
         case _:

@@ -10,15 +10,15 @@ from typing import Any, Literal, NamedTuple, Self
 import attrs
 
 from sagafsm import events as e
-from sagafsm.values import replace
+from sagafsm.values import Value, replace
 
 AT_REST = ("completed", "failed")
 StepStatus = Literal["pending", "running", "waiting", "parked", "done", "skipped", "failed", "in_doubt", "unstorable"]
 UndoStatus = Literal["running", "waiting", "parked", "failed", "undone", "skipped"]
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class Calls:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Calls(Value):
     """How often one of a step's functions was called.
 
     `attempt` counts every call; `spent` those that use the budget (no process deaths); `deaths` the process deaths
@@ -48,8 +48,8 @@ class Calls:
         return type(self)(attempt=self.attempt)
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class Child:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Child(Value):
     """What a parent knows of a nested saga.
 
     `blocks` and `waits` tell why it is parked, as of event `parked`. `orders` are the decisions and signals that came
@@ -64,14 +64,15 @@ class Child:
     left: tuple[e.RecordedResidue, ...] = ()
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class StepRecord:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class StepRecord(Value):
     """Where one step of an instance stands.
 
     `status` tells of the action, `undo` of the compensation (None until it is first called). `doubt_before`: an
     attempt before the present one is still in doubt. `probed`: the probe has been asked about this doubt.
     `conceded`: a decision let the doubt be and had it undone. `prepared`: its `when` held, and `input_json` is what
-    was computed as a nested saga's input. `until`: when a wait ends. `child`: where a nested saga stands.
+    was computed as a nested saga's input. `until`: when a wait ends. `child`: where a nested saga stands. `keyed`:
+    what its keys are made of, where that is not its name.
     """
 
     name: str
@@ -91,6 +92,11 @@ class StepRecord:
     input_json: str | None = None
     until: datetime | None = None
     child: Child | None = None
+    keyed: str | None = None
+
+    def named(self, name: str) -> Self:
+        """The same step under the name that a migration gave it. The service knows its call by the old one."""
+        return self if name == self.name else replace(self, name=name, keyed=self.keyed or self.name)
 
     @property
     def result(self) -> Any:
@@ -113,8 +119,8 @@ class StepRecord:
         return self.status in ("running", "done", "in_doubt", "unstorable")
 
 
-@attrs.frozen(kw_only=True)
-class Cause:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Cause(Value):
     """Why an instance goes back, and the number of the event that recorded it."""
 
     kind: e.CauseKind

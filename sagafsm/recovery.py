@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
+from sagafsm.values import Value
 
-@attrs.frozen(kw_only=True)
-class RecoveryReport:
+
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class RecoveryReport(Value):
     """The ids that were resumed, in order of id, and what went wrong with those that could not be."""
 
     resumed: tuple[str, ...] = ()

@@ -8,10 +8,11 @@ from typing import Literal
 import attrs
 
 from sagafsm.definition import Definition, StepDefinition
+from sagafsm.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Risk:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Risk(Value):
     """One thing to know about a step, and what would change it."""
 
     step: str

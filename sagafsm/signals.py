@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from sagafsm import events as e
 from sagafsm.decision import refused
 from sagafsm.errors import IllegalTransition, RequestError, listed
 from sagafsm.instance import SagaInstance
-
-
-def waits_of(outline: Sequence[e.StepOutline], prefix: str = "") -> Iterator[str]:
-    """The signals for which a saga waits, those of nested sagas by their paths."""
-    for step in outline:
-        if step.kind == "wait":
-            yield prefix + step.name
-        yield from waits_of(step.steps, f"{prefix}{step.name}/")
+from sagafsm.waits import waits_of
 
 
 def has_signal(instance: SagaInstance, path: str, request_id: str | None) -> bool:

@@ -23,6 +23,7 @@ from sagafsm.errors import DefinitionError
 from sagafsm.events import StepKind
 from sagafsm.function import Function, Role, Scope, bind, origin
 from sagafsm.retry import Retry
+from sagafsm.values import Value
 
 Origin = tuple[str, ...] | None
 
@@ -36,8 +37,8 @@ class Defined(Protocol):
         ...
 
 
-@attrs.frozen(kw_only=True)
-class Defaults:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Defaults(Value):
     """What a saga says for all its steps."""
 
     resources: tuple[str, ...]
@@ -56,8 +57,8 @@ class Defaults:
             raise DefinitionError(f"{what} takes unknown_on= as Exception types, not {self.unknown_on!r}")
 
 
-@attrs.frozen(kw_only=True)
-class Options:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Options(Value):
     """What a step says for itself; None leaves it to the saga."""
 
     title: str | None
@@ -74,6 +75,8 @@ class Options:
         """Refuse options that are wrong by themselves."""
         what = f"step {name!r}"
         check_limit(self.max_concurrency, what)
+        if self.pivot and self.when is not None:
+            raise DefinitionError(f"{what} is the pivot, which cannot be skipped: when= leaves no way forward or back")
         if self.pivot and self.group is not None:
             raise DefinitionError(f"{what} is the pivot, which is in no group (it is in {self.group!r})")
         if self.in_doubt is not None:
@@ -83,8 +86,8 @@ class Options:
             raise DefinitionError(f"{what} takes retry=Retry(...), not {self.retry!r}")
 
 
-@attrs.frozen(kw_only=True)
-class Undo:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Undo(Value):
     """A compensation as it is given."""
 
     fn: Callable[..., Any]
@@ -92,8 +95,8 @@ class Undo:
     timeout: timedelta | None
 
 
-@attrs.frozen(kw_only=True)
-class Compensation:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Compensation(Value):
     """A compensation as it is bound. `kept`: from before its step was defined again, so anything may replace it."""
 
     function: Function
@@ -103,8 +106,8 @@ class Compensation:
     kept: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Probe:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Probe(Value):
     """A probe as it is bound; `kept` as for a compensation."""
 
     function: Function
@@ -112,8 +115,8 @@ class Probe:
     kept: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class StepDraft:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class StepDraft(Value):
     """One step as far as it is defined."""
 
     name: str

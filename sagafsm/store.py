@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -13,18 +12,19 @@ from sagafsm.errors import StoreError, listed
 from sagafsm.events import BlockReason, Event, InstanceBlocked, InstanceMigrated, Request
 from sagafsm.fold import KEEPS_PARKED
 from sagafsm.instance import AT_REST, SagaInstance
+from sagafsm.values import Value
 
 
-@attrs.frozen(kw_only=True)
-class Owner:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Owner(Value):
     """Who drives an instance: `name` for people, `process` to tell whether it still does (opaque to a store)."""
 
     name: str
     process: str
 
 
-@attrs.frozen(kw_only=True)
-class Summary:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Summary(Value):
     """An instance in one row: what `find` lists without reading histories.
 
     `version` is the saga's; `length` counts the events; `mail` counts the requests that are not absorbed; `token`
@@ -52,8 +52,8 @@ class Summary:
         return self.state in AT_REST
 
 
-@attrs.frozen(kw_only=True)
-class Changes:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Changes(Value):
     """What a batch of events changes in a summary.
 
     `state` None: it stays as it was. `parking` False: `blocked`, `waiting` and `wake_at` stay as they were.
@@ -101,17 +101,54 @@ def changes(events: Sequence[Event]) -> Changes:
     )
 
 
+def ancestors(instance_id: str) -> tuple[str, ...]:
+    """The ids of the instances in which one is nested, its root first; none for a root."""
+    parts = instance_id.split("/")
+    return tuple("/".join(parts[:length]) for length in range(1, len(parts)))
+
+
 def is_unfinished(instance_id: str, state: str) -> bool:
     """Whether recovery has to look at the instance by itself; a nested one is recovered as a part of its tree."""
     return state not in AT_REST and "/" not in instance_id
 
 
-@attrs.frozen(kw_only=True)
-class Stored:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Stored(Value):
     """An instance as loaded: folded from its history, with its row."""
 
     instance: SagaInstance
     summary: Summary
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Create:
+    """One call of `Store.create`, as a value."""
+
+    instance_id: str
+    events: Sequence[Event]
+    owner: Owner | None = None
+    lease: timedelta | None = None
+
+    def alone(self, store: Store) -> int:
+        """Make the call: the token."""
+        return store.create(self.instance_id, self.events, owner=self.owner, lease=self.lease)
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Append:
+    """One call of `Store.append`, as a value."""
+
+    instance_id: str
+    events: Sequence[Event]
+    expected_version: int
+    token: int
+
+    def alone(self, store: Store) -> int:
+        """Make the call: the new version."""
+        return store.append(self.instance_id, self.events, expected_version=self.expected_version, token=self.token)
+
+
+Write = Create | Append
 
 
 @runtime_checkable
@@ -134,6 +171,7 @@ class Store(Protocol):
 
         Raises:
             InstanceExists: the id is taken; nothing was written.
+            MailWaits: a request waits for an instance in which this one is nested; nothing was written.
         """
         ...
 
@@ -147,8 +185,21 @@ class Store(Protocol):
         Raises:
             StoreConflict: somebody else appended since `expected_version`, or the claim of `token` is over: given up,
                 or somebody else's now.
-            MailWaits: a request came in that these events do not absorb; nothing was written: read the mail and
-                decide again.
+            MailWaits: a request came in that these events do not absorb, for this instance or one in which it is
+                nested; nothing was written: read the mail of that one and decide again.
+        """
+        ...
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        """Make several creates and appends in one commit, and return what became of each, in their order.
+
+        For each the token or version that `create` or `append` would have returned, or the error that it would have
+        raised; each is made, or refused, as if those before it had been made alone. One that is refused, or cannot be
+        stored, leaves nothing behind and takes none of the others with it. Once this returns, all that were not
+        refused survive a crash.
+
+        Raises:
+            StoreError: the medium failed, and nothing is known to be written.
         """
         ...
 
@@ -218,10 +269,10 @@ class Store(Protocol):
         ...
 
     def delete(self, instance_id: str) -> None:
-        """Remove an instance at rest with its history and mailbox.
+        """Remove an instance at rest with its history and mailbox, and those nested in it.
 
         Raises:
-            IllegalTransition: it is not at rest.
+            IllegalTransition: it is not at rest, or is itself nested.
         """
         ...
 
@@ -248,6 +299,8 @@ def open_store(url: str) -> Store:
     Raises:
         StoreError: no installed package offers the scheme, or the store cannot be opened.
     """
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it takes as long as half of our own modules
+
     if not isinstance(url, str):
         raise StoreError(f"a store is given as a URL or as a Store, not {url!r}")
     scheme = url.partition("://")[0].partition("+")[0]

@@ -20,7 +20,7 @@ from sagafsm.drivers.journal import Journal
 from sagafsm.drivers.lease import Lease, new_owner
 from sagafsm.driving import Driving
 from sagafsm.errors import MailWaits, SagaNotFound
-from sagafsm.instance import SagaInstance
+from sagafsm.instance import AT_REST, SagaInstance
 from sagafsm.outcome import of_parted, residue_left
 from sagafsm.store import Stored
 
@@ -49,18 +49,25 @@ def _nested(instance: SagaInstance, driving: Driving) -> Steps[list[tuple[str, S
 
 def abandon(instance: SagaInstance, lease: Lease, verdict: Verdict, driving: Driving) -> Steps[SagaInstance]:
     """End an instance where it stands, those nested in it first; all that is left is residue."""
-    left: list[e.Event] = []
-    for step, stored in (yield from _nested(instance, driving)):
-        event = yield from _abandoned(instance, step, stored, verdict, driving)
-        left += [] if event is None else [event]
     journal = Journal(instance, lease, driving.settings.on_event)
+    left: dict[str, e.Event] = {}
     while True:
-        mail = yield from journal.mail()
         batch = Batch(None, journal.instance, driving.settings.clock.now())
-        batch.record((*_recordable(mail), *left, *verdict.events(batch.instance)))
+        batch.record(_recordable((yield from journal.mail())))
         try:
+            nested = yield from _nested(journal.instance, driving)
+            if nested and batch.events:
+                # Read before those nested are closed: nothing is written in them while it waits.
+                yield from journal.append(batch)
+                batch = Batch(None, journal.instance, driving.settings.clock.now())
+            for step, stored in nested:
+                event = yield from _abandoned(journal.instance, step, stored, verdict, driving)
+                left |= {} if event is None or step in left else {step: event}
+            batch.record((*left.values(), *verdict.events(batch.draft)))
             yield from journal.append(batch)
-        except MailWaits:
+        except MailWaits as waits:
+            if waits.instance_id != instance.id:
+                raise
             continue
         return journal.instance
 
@@ -98,10 +105,18 @@ def _abandoned(
 def histories(instance: SagaInstance, at: int, driving: Driving) -> Steps[list[tuple[e.Event, ...]]]:
     """The history of an instance up to an event, and those of the nested instances up to that moment."""
     found = [instance.history[:at]]
-    moment = instance.history[at - 1].at
-    for _, stored in (yield from _nested(instance.at(at), driving)):
+    known, moment = instance.at(at), instance.history[at - 1].at
+    for step, stored in (yield from _nested(known, driving)):
         child = stored.instance
         length = sum(event.at <= moment for event in child.history)
+        if known.steps[step].undo is None:
+            # Two events may have one moment: one that was not sent back yet has not gone back, whatever the clock says.
+            length = min(length, _end_of(child.history))
         if length:
             found += yield from histories(child, length, driving)
     return found
+
+
+def _end_of(history: Sequence[e.Event]) -> int:
+    """The number of the event at which an instance first came to rest; of the last, where it never did."""
+    return next((event.number for event in history if event.state in AT_REST), len(history))

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sagafsm.store import Store
 from support.bench import WAYS
 from support.stores import KINDS, new_store
 
 # Every way over memory; over SQLite those two that differ in how they come to the store.
+# How long an example takes is the machine's affair, and no test of ours depends on it.
+settings.register_profile("sagafsm", deadline=None)
+settings.load_profile("sagafsm")
 PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
 
 

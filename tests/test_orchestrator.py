@@ -414,7 +414,7 @@ def test_a_lease_that_cannot_be_is_refused(lease: Any, memory: Store) -> None:
 
 
 def test_both_orchestrators_have_the_same_names() -> None:
-    """Section 7: `AsyncOrchestrator` has the same names, with the same parameters."""
+    """Section 7: `AsyncOrchestrator` has the same names, with the same parameters, and a bound beside them."""
     import inspect
 
     for name, method in vars(Orchestrator).items():
@@ -424,7 +424,9 @@ def test_both_orchestrators_have_the_same_names() -> None:
                 str(inspect.signature(method)).partition(" -> ")[0]
                 == str(inspect.signature(other)).partition(" -> ")[0]
             )
-    assert str(inspect.signature(Orchestrator)) == str(inspect.signature(AsyncOrchestrator))
+    theirs = list(inspect.signature(AsyncOrchestrator).parameters.values())
+    assert "max_in_flight" == theirs.pop().name
+    assert list(inspect.signature(Orchestrator).parameters.values()) == theirs
 
 
 def test_a_saga_without_its_resource_is_not_started(memory: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from sagafsm import StoreError
+from sagafsm import SagaError, StoreError
 from sagafsm.store import Store
-from support.broken import Lagging, Mailless, Uncompared, Unfenced
+from sagafsm.testing.contract.writing import WritingContract
+from support.broken import Lagging, Mailless, Misplaced, Uncompared, Undivided, Unfenced, Unguarded, Unordered
 from support.exams import check_late_append, check_mail, check_replaced_owner, check_write_ahead
 from support.ghosts import StepPlan, crashes, plans
 from test_random_sagas import sit_the_exam
@@ -67,6 +69,46 @@ def test_an_outcome_that_is_recorded_too_late_is_noticed(probe: bool, way: str, 
     """Outcome recorded too late: the next call finds it missing."""
     with pytest.raises(AssertionError):
         check_write_ahead(memory, Lagging(memory), way, probe=probe)
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (Undivided, "test_a_group_may_be_refused_altogether"),
+        (Unguarded, "test_a_group_may_be_refused_altogether"),
+        (Unguarded, "test_the_same_append_twice_is_made_once"),
+        (Uncompared, "test_the_same_append_twice_is_made_once"),
+        (Unordered, "test_the_second_of_one_instance_sees_the_first"),
+        (Unordered, "test_the_second_of_one_instance_given_first_is_refused"),
+        (Unordered, "test_the_same_id_is_created_once"),
+        (Misplaced, "test_each_write_is_answered_in_its_place"),
+        (Unfenced, "test_an_end_releases_within_a_group"),
+        (Mailless, "test_mail_is_absorbed_within_a_group"),
+        (Uncompared, "test_groups_race_and_each_instance_has_one_winner"),
+    ],
+)
+def test_the_contract_of_groups_notices(broken: type, law: str, memory: Store) -> None:
+    """A refusal for all, one that leaves something, another order: the laws of `write` can fail."""
+    with pytest.raises((AssertionError, StoreError)):
+        getattr(WritingContract(), law)(broken(memory))
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        *itertools.product((Undivided, Unguarded), ("another version", "replaced", "absorbs, at another version")),
+        (Undivided, "not there"),
+        (Undivided, "taken"),
+        (Unfenced, "another token"),
+        (Unfenced, "replaced"),
+        (Uncompared, "another version"),
+        (Mailless, "past mail"),
+    ],
+)
+def test_the_contract_of_refused_neighbours_notices(broken: type, why: str, memory: Store) -> None:
+    """Whatever a store makes of a write that is to be refused, or of the others for its sake."""
+    with pytest.raises((AssertionError, SagaError, pytest.fail.Exception)):
+        WritingContract().test_a_refused_write_leaves_nothing_and_its_neighbours_alone(broken(memory), why, 1)
 
 
 def test_random_sagas_notice(memory: Store) -> None:

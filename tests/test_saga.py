@@ -15,7 +15,8 @@ import pytest
 from sagafsm.definition import Definition
 from sagafsm.errors import DefinitionError, OutcomeUnknown, ResourceMissing, SagaFailed
 from sagafsm.retry import Retry
-from sagafsm.saga import Saga, Step
+from sagafsm.saga import Saga
+from sagafsm.step import Step
 from support.messages import message_of
 
 SECOND = timedelta(seconds=1)

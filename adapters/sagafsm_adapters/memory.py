@@ -11,12 +11,21 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from sagafsm.errors import IllegalTransition, InstanceExists, MailWaits, SagaNotFound, StoreError
+from sagafsm.errors import InstanceExists, MailWaits, SagaNotFound, StoreError
 from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
-from sagafsm.store import Owner, Stored, Summary, changes, is_unfinished
+from sagafsm.store import Owner, Stored, Summary, Write, ancestors, changes, is_unfinished
 from sagafsm.values import replace
-from sagafsm_adapters.refusals import appended_since, check_creation, check_history, check_numbers, claim_lost, owned
+from sagafsm_adapters.refusals import (
+    appended_since,
+    check_creation,
+    check_deletable,
+    check_history,
+    check_numbers,
+    claim_lost,
+    owned,
+    too_late,
+)
 
 
 @attrs.frozen(slots=False)
@@ -143,6 +152,8 @@ class MemoryStore:
         with self._lock:
             if instance_id in self._entries:
                 raise InstanceExists(instance_id)
+            if "/" in instance_id:
+                self._check_above(instance_id)
             entry = self._entries[instance_id] = _Entry(list(events), claim)
             self._settle(instance_id, entry)
         return claim.token
@@ -160,9 +171,28 @@ class MemoryStore:
                 absorbed = set(_request_ids(events))
                 if any(request.request_id not in absorbed for request in entry.mail()):
                     raise MailWaits(instance_id)
+            if "/" in instance_id:
+                self._check_above(instance_id)
             history.extend(events)
             self._settle(instance_id, entry)
             return len(history)
+
+    def _check_above(self, instance_id: str) -> None:
+        for above in ancestors(instance_id):
+            entry = self._entries.get(above)
+            if entry is not None and entry.mail():
+                raise MailWaits(above)
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        """See `Store.write`."""
+        with self._lock:
+            return [self._answer(write) for write in writes]
+
+    def _answer(self, write: Write) -> int | Exception:
+        try:
+            return write.alone(self)
+        except Exception as error:  # noqa: BLE001 - the other writes of the group are no business of this one's
+            return error
 
     def load(self, instance_id: str) -> Stored:
         """See `Store.load`."""
@@ -241,7 +271,7 @@ class MemoryStore:
             if key in entry.requests or key in _request_ids(entry.history):
                 return
             if entry.state in AT_REST:
-                raise IllegalTransition(instance_id, entry.state, "cancel", ())
+                raise too_late(instance_id, entry.state, request)
             entry.requests[key] = request
 
     def mail(self, instance_id: str) -> tuple[Request, ...]:
@@ -253,8 +283,7 @@ class MemoryStore:
         """See `Store.delete`."""
         with self._lock:
             entry = self._entry(instance_id)
-            if entry.state not in AT_REST:
-                raise IllegalTransition(instance_id, entry.state, "delete", ("abandon",))
+            check_deletable(instance_id, entry.state)
             self._ordered = []
             for nested in [key for key in self._entries if key.startswith(f"{instance_id}/")]:
                 del self._entries[nested]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sagafsm.errors import SagaError, StoreConflict, StoreError
-from sagafsm.events import Event, InstanceCreated
-from sagafsm.instance import fold
+from sagafsm.errors import IllegalTransition, SagaError, StoreConflict, StoreError
+from sagafsm.events import CancelRequested, Event, InstanceCreated, Request, SignalReceived
+from sagafsm.instance import AT_REST, fold
 from sagafsm.store import Owner
 
 
@@ -58,3 +58,27 @@ def claim_lost(instance_id: str, owner: Owner | None) -> StoreConflict:
 def appended_since(instance_id: str, version: int, expected: int) -> StoreConflict:
     """The error that a driver meets whose picture of the history is not the present one."""
     return StoreConflict(f"instance {instance_id!r} has {version} events, not {expected}: somebody else appended")
+
+
+def too_late(instance_id: str, state: str, request: Request) -> IllegalTransition:
+    """The error of a request that comes to an instance at rest."""
+    match request:
+        case CancelRequested():
+            operation = "cancel"
+        case SignalReceived(name=name):
+            operation = f"signal {name}"
+        case _:
+            operation = request.decision
+    return IllegalTransition(instance_id, state, operation, ())
+
+
+def check_deletable(instance_id: str, state: str) -> None:
+    """Refuse to delete what is not at rest, and what is nested: its tree goes as a whole.
+
+    A nested instance is the evidence of what was done there; without it, its parent could not undo that.
+    """
+    root, _, path = instance_id.partition("/")
+    if path:
+        raise IllegalTransition(instance_id, f"nested in instance {root!r}", "delete", (f"delete of {root!r}",))
+    if state not in AT_REST:
+        raise IllegalTransition(instance_id, state, "delete", ("abandon",))

@@ -14,7 +14,8 @@ from rich.console import Console
 from sagafsm.cli.loading import opened, telling
 from sagafsm.cli.printing import instance_json, print_instance, print_summaries, summary_json
 from sagafsm.instance import SagaInstance
-from sagafsm.orchestrator import NOT_GIVEN, Orchestrator
+from sagafsm.opening import NOT_GIVEN
+from sagafsm.orchestrator import Orchestrator
 
 app = typer.Typer(
     help="Run, look at and settle sagas in a store.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
@@ -111,6 +112,36 @@ def cancel(id: Id, store: StoreUrl, reason: Why, saga: NoSagas = None, resources
 
 
 @app.command()
+def signal(
+    id: Id,
+    name: Annotated[str, typer.Argument(help="The wait's name; in a nested saga its path, child/approval.")],
+    store: StoreUrl,
+    payload: Annotated[str, typer.Option("--payload", help="What the wait gives, as JSON.")] = "null",
+    request_id: Annotated[str | None, typer.Option("--request-id", help="The same one counts once.")] = None,
+    saga: NoSagas = None,
+    resources: Given = None,
+) -> None:
+    """Give an instance a signal that it waits for, or will."""
+    value = _json(payload, "--payload")
+    _do(store, saga or [], resources, lambda orchestrator: orchestrator.signal(id, name, value, request_id=request_id))
+
+
+@app.command()
+def serve(
+    store: StoreUrl,
+    saga: Sagas,
+    resources: Given = None,
+    max_in_flight: Annotated[int, typer.Option("--max-in-flight", min=1, help="How many instances at once.")] = 256,
+    poll: Annotated[float, typer.Option("--poll", min=0.01, help="Seconds between two looks at the store.")] = 1.0,
+) -> None:
+    """Drive whatever can go on, until SIGTERM or Ctrl-C: what is under way is recorded, nothing new starts."""
+    from sagafsm.cli.serving import serve_until_stopped  # noqa: PLC0415 - it takes asyncio
+
+    with telling():
+        serve_until_stopped(store, saga, resources, max_in_flight=max_in_flight, poll=timedelta(seconds=poll))
+
+
+@app.command()
 def retry(
     id: Id,
     store: StoreUrl,
@@ -140,7 +171,7 @@ def resolve(
     """Tell what is true of a blocked step: --result JSON, --not-done or --undone."""
     if [result is not None, not_done, undone].count(True) != 1:
         raise typer.BadParameter("give exactly one of --result, --not-done and --undone")
-    value = NOT_GIVEN if result is None else _json(result)
+    value = NOT_GIVEN if result is None else _json(result, "--result")
     _do(
         store,
         saga,
@@ -161,7 +192,7 @@ def compensate(
     by: By = None,
     reason: MaybeWhy = None,
 ) -> None:
-    """Have a blocked instance go back, undoing the step that is in doubt."""
+    """Have an instance go back: one that is blocked in doubt, or one that has completed."""
     _do(store, saga, resources, lambda orchestrator: orchestrator.compensate(id, step=step, by=by, reason=reason))
 
 
@@ -185,11 +216,11 @@ def abandon(id: Id, store: StoreUrl, reason: Why, saga: NoSagas = None, resource
     _do(store, saga or [], resources, lambda orchestrator: orchestrator.abandon(id, by=by, reason=reason))
 
 
-def _json(text: str) -> Any:
+def _json(text: str, option: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--result takes JSON, not {text!r} ({error})") from error
+        raise typer.BadParameter(f"{option} takes JSON, not {text!r} ({error})") from error
 
 
 def _do(store: str, sagas: list[str], resources: str | None, operation: Callable[[Orchestrator], SagaInstance]) -> None:
@@ -204,4 +235,5 @@ def _say(instance: SagaInstance) -> None:
         left = ", ".join(f"{residue.step} ({residue.reason})" for residue in instance.residue)
         notes.append(f"may remain: {left}" if left else "compensated")
     notes += [f"blocked on {b.step}: {b.reason} (decide: {', '.join(b.decisions)})" for b in instance.blocked]
+    notes += ["waits for a signal"] if instance.waiting else []
     typer.echo(f"{instance.id}: {'; '.join(notes)}")

@@ -35,7 +35,7 @@ def print_summaries(console: Console, found: Iterable[Summary]) -> None:
             Text(one.id),
             Text(one.saga),
             styled(one.state, blocked=one.blocked is not None),
-            one.blocked or "",
+            one.blocked or ("waits for a signal" if one.waiting else ""),
             Text(one.owner.name if one.owner else ""),
             one.updated_at.strftime("%Y-%m-%d %H:%M:%S"),
         )
@@ -54,6 +54,7 @@ def summary_json(one: Summary) -> str:
             "version": one.version,
             "state": one.state,
             "blocked": one.blocked,
+            "waiting": one.waiting,
             "owner": one.owner.name if one.owner else None,
             "wake_at": one.wake_at.isoformat() if one.wake_at else None,
             "updated_at": one.updated_at.isoformat(),
@@ -71,6 +72,7 @@ def instance_json(instance: SagaInstance) -> str:
             "state": instance.state,
             "compensated": instance.compensated,
             "input": instance.input,
+            "waiting": instance.waiting,
             "results": instance.results,
             "cause": instance.why,
             "errors": [str(error) for error in instance.errors],
@@ -108,6 +110,8 @@ def _facts(instance: SagaInstance) -> Iterator[tuple[str, str]]:
         yield "blocked", f"{block.step}: {block.reason} (decide: {listed(block.decisions)})"
     for left in instance.residue:
         yield "residue", f"{left.step}: {left.reason} {json.dumps(left.result, ensure_ascii=False)}"
+    if instance.waiting:
+        yield "waits", f"for a signal: {instance.current}"
     if instance.owner is not None:
         yield "owner", instance.owner
     if instance.wake_at is not None:

@@ -7,7 +7,6 @@ import functools
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final, TypeVar, assert_never
 
@@ -28,9 +27,11 @@ from sagafsm.drivers.effects import (
     Steps,
     StoreCall,
     UserCall,
+    Write,
 )
 from sagafsm.drivers.resources import Resources
-from sagafsm.drivers.workers import LateCall, WorkerCall, forget_at_fork, reply_of
+from sagafsm.drivers.workers import LateCall, WorkerCall, reply_of
+from sagafsm.drivers.writer import Writer
 
 T = TypeVar("T")
 
@@ -41,16 +42,8 @@ class AsyncPerformer:
 
     clock: Clock
     _resources: Resources = attrs.field(factory=Resources, init=False)
-    _writer: ThreadPoolExecutor = attrs.field(init=False)
+    _writer: Writer = attrs.field(factory=Writer, init=False)
     _closed: bool = attrs.field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.forget()
-        forget_at_fork(self)
-
-    def forget(self) -> None:
-        """In the child of a fork there is no writer thread."""
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sagafsm-store")
 
     async def perform(self, steps: Steps[T]) -> T:
         """Run the steps to their end and return what they return."""
@@ -62,8 +55,8 @@ class AsyncPerformer:
                     if interrupt is not None:
                         held, interrupt = interrupt, None
                         raise held
-                    if isinstance(effect, StoreCall):
-                        reply, interrupt = await self._in_full(effect.call)
+                    if isinstance(effect, StoreCall | Write):
+                        reply, interrupt = await self._in_full(effect)
                     else:
                         reply = await self._reply(effect)
                 except BaseException as error:  # noqa: BLE001 - thrown into the steps, which release their lease and raise it
@@ -82,21 +75,24 @@ class AsyncPerformer:
             await self._resources.leave()
         finally:
             if close_store is not None and not self._closed:
-                await asyncio.get_running_loop().run_in_executor(self._writer, close_store)
+                await self._writer.ask(StoreCall(close_store))
             self._closed = True
-            self._writer.shutdown()
+            self._writer.close()
 
-    async def _in_full(self, call: Callable[[], Any]) -> tuple[Any, asyncio.CancelledError | None]:
+    async def _in_full(self, effect: StoreCall | Write) -> tuple[Any, asyncio.CancelledError | None]:
         """What a call of the store gave, and the cancel that came meanwhile: it takes place all the same.
 
         Its answer must be known before the steps are left: the token of a claim, say, without which the claim cannot be
         given up.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._writer, call)
-        interrupt = await _sit_out(future)
-        if interrupt is not None and future.exception() is not None:
-            raise interrupt
-        return future.result(), interrupt
+        answer = self._writer.ask(effect)
+        try:
+            return await answer, None
+        except asyncio.CancelledError as interrupt:
+            # It was held back until the answer was there.
+            if answer.exception() is not None:
+                raise
+            return answer.result(), interrupt
 
     async def _reply(self, effect: First | Leave | Sleep | Enter) -> Any:
         match effect:

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 from sagafsm.batch import Batch
-from sagafsm.drivers.effects import Steps, StoreCall
+from sagafsm.drivers.effects import Steps, StoreCall, Write
 from sagafsm.drivers.lease import Lease
-from sagafsm.errors import InstanceExists, NotClaimed, SagaNotFound, StoreConflict, StoreError
-from sagafsm.store import Store, Stored
+from sagafsm.errors import InstanceExists, MailWaits, NotClaimed, SagaNotFound, StoreConflict, StoreError
+from sagafsm.store import Create, Store, Stored
 
 CREATE_AGAIN = 3
 
@@ -35,16 +35,17 @@ def create(batch: Batch, lease: Lease | None, duration: timedelta, *, store: Sto
 
     Raises:
         InstanceExists: the id is taken.
+        MailWaits: a request waits for an instance in which this one is nested.
     """
     store = lease.store if lease is not None else store
     assert store is not None  # noqa: S101 - one of the two is always given
     events, instance_id = tuple(batch.events), batch.instance.id
     claim: dict[str, Any] = {} if lease is None else {"owner": lease.owner, "lease": duration}
-    make = functools.partial(store.create, instance_id, events, **claim)
+    make = Create(instance_id=instance_id, events=events, **claim)
     for tries_left in range(CREATE_AGAIN, -1, -1):
         try:
-            token: int = yield StoreCall(make)
-        except InstanceExists:
+            token: int = yield Write(store, make)
+        except (InstanceExists, MailWaits):
             raise
         except StoreError as error:
             stored = yield from _looked_up(store, instance_id, error)

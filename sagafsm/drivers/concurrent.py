@@ -13,6 +13,9 @@ import attrs
 from sagafsm.drivers.effects import Late, Pending, Reply, Silence
 from sagafsm.drivers.workers import LateCall, reply_of
 
+# How long a Ctrl-C may go unheard that came just before the wait for a call began: it does not end that wait.
+LONGEST_WAIT = 1.0
+
 
 @attrs.define(eq=False)
 class Running:
@@ -71,7 +74,7 @@ def first_of(pending: Sequence[Pending], until: timedelta | None) -> tuple[Pendi
         now = time.monotonic()
         wait(
             [call.handle.future for call in pending],
-            timeout=max(min(ends) - now, 0) if ends else None,
+            timeout=min(max(min(ends) - now, 0), LONGEST_WAIT) if ends else LONGEST_WAIT,
             return_when=FIRST_COMPLETED,
         )
         for call in pending:

@@ -14,16 +14,17 @@ from typing import Literal
 
 import attrs
 
+from sagafsm import children
 from sagafsm import events as e
 from sagafsm.batch import Todo
-from sagafsm.command import Await, Park, Prepare, Rest, Run, RunChild
+from sagafsm.command import Await, Park, Prepare, Rest, Run, RunAction, RunChild
 from sagafsm.drivers.effects import First, Leave, Pending, Refusal, Reply, Silence, Sleep, Steps
 from sagafsm.drivers.node import Heard, Node, Opening
 from sagafsm.drivers.reading import called
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.tree import Tree
 from sagafsm.errors import MailWaits, PayloadError, StoreError
-from sagafsm.outcome import Moment, Outcome, Parted, Raised
+from sagafsm.outcome import Moment, NeverCalled, Outcome, Parted, Raised, of_parted
 
 LONGEST_SLEEP = timedelta(seconds=1)
 # How far a drive goes: until the instance rests or parks; until it would have to sleep; or one command.
@@ -54,6 +55,7 @@ class Drive:
                 yield from self._began(self.root, begun)
             else:
                 mail = yield from self.root.journal.mail()
+                yield from self._meet()
                 yield from self._settle(self.root, None, opening=opening, mail=mail)
             while True:
                 # Written out, as this comes by at every call: each generator more costs as much as a commit in memory.
@@ -72,6 +74,13 @@ class Drive:
                     node.ended(run)
             yield Leave(tuple(self._pending), interrupted=not isinstance(error, Exception))
             raise
+
+    def _meet(self) -> Steps[None]:
+        """Hear of nested sagas at rest that the root takes for parked: a process died while it abandoned the tree."""
+        for run in children.parked(self.root.instance):
+            child = yield from self.tree.look(self.root, run)
+            if child.is_at_rest:
+                self.root.met.append(of_parted(run, child))
 
     def _slept(self) -> Steps[bool]:
         """Sleep until the root goes on by itself; False: it does not, or not here."""
@@ -98,10 +107,6 @@ class Drive:
         When mail comes in, all is decided again with it.
         """
         self.root.journal.lease.check()
-        if node.parent is not None and (yield from self._read_from(node.parent)):
-            if not node.is_open:
-                return
-            mail = yield from node.journal.mail()
         try:
             while True:
                 start = not self.settings.stopping() and self._budget != 0
@@ -109,7 +114,11 @@ class Drive:
                     todo, refusal = yield from node.commit(
                         heard, opening=opening, mail=mail, start=start, limit=self._budget
                     )
-                except MailWaits:
+                except MailWaits as waits:
+                    if waits.instance_id != node.instance.id:
+                        yield from self._read_from(node.parent)
+                        if not node.is_open:
+                            return
                     mail = yield from node.journal.mail()
                     continue
                 break
@@ -125,16 +134,13 @@ class Drive:
         if refusal is not None:
             raise refusal
 
-    def _read_from(self, above: Node | None) -> Steps[bool]:
-        """Read what came in from an instance up to its root, before anything follows further down; whether it did."""
-        found = False
+    def _read_from(self, above: Node | None) -> Steps[None]:
+        """Read what came in from an instance up to its root, before anything follows further down."""
         while above is not None:
             mail = yield from above.journal.mail()
             if mail:
-                found = True
                 yield from self._settle(above, None, mail=mail)
             above = above.parent
-        return found
 
     def _began(self, node: Node, todo: Todo) -> Steps[None]:
         """Have begun what a commit has written ahead, and pass on what it says to those nested in it."""
@@ -182,12 +188,17 @@ class Drive:
 
     def _open(self, node: Node, run: RunChild) -> Steps[None]:
         """Go on with a nested saga: its instance is created, or claimed as it stands."""
-        yield from self._read_from(node)
-        try:
-            child, todo, opening = yield from self.tree.open(node, run)
-        except PayloadError as error:
-            self._hears(node, run, Raised(error=error))
-            return
+        while True:
+            try:
+                child, todo, opening = yield from self.tree.open(node, run)
+            except MailWaits:
+                # Before it is created: perhaps it is not to be any more.
+                yield from self._read_from(node)
+                continue
+            except PayloadError as error:
+                self._hears(node, run, Raised(error=error))
+                return
+            break
         if child is None:
             self._hears(node, run, Parted(child=opening))
             return
@@ -206,22 +217,21 @@ class Drive:
         """
         node, run = child.parent, child.run
         command = child.command
-        early = (
-            isinstance(command, Run)
-            and command.not_before is not None
-            and command.not_before > self.settings.clock.now()
-        )
+        until = command.not_before if isinstance(command, Run) else None
+        early = until is not None and until > self.settings.clock.now()
         if node is None or run is None:
             return
         yield from self.tree.close(child)
         if isinstance(command, (Rest, Park, Await)) or early or child.instance.is_at_rest:
             node.children.pop(run.step, None)
-            self._hears(node, run, Parted(child=child.instance))
+            self._hears(node, run, Parted(child=child.instance, until=until if early else None))
 
     # Waiting ----------------------------------------------------------------------------------------------------------
 
     def _hear(self) -> Steps[None]:
         """Wait for the first call that ends, or until a step of an instance with calls under way is to be called."""
+        if self._call_off():
+            return
         due = min((moment for node in self._nodes() if (moment := _due(node)) is not None), default=None)
         until = None if due is None else max(due - self.settings.clock.now(), timedelta(0))
         # Whoever runs a saga while handling an exception: Python chains to it whatever is raised in here.
@@ -242,6 +252,23 @@ class Drive:
         if isinstance(reply, Refusal) and outer is not None:
             reply = attrs.evolve(reply, outer=outer)
         self._take(pending, node, run, reply)
+
+    def _call_off(self) -> bool:
+        """Let those actions be that are not begun yet when their instance, or one above it, has come to go back.
+
+        It may have while they were written ahead: what a `when` or a nested saga tells is heard before calls begin.
+        """
+        off = [
+            pending
+            for pending, (node, run) in self._pending.items()
+            if pending.handle is None and isinstance(run, RunAction) and node.goes_back
+        ]
+        for pending in off:
+            node, run = self._pending.pop(pending)
+            if run is not None:
+                node.ended(run)
+                self._hears(node, run, Raised(error=NeverCalled("its instance went back before")))
+        return bool(off)
 
     def _take(self, pending: Pending, node: Node, run: Run, reply: Reply | None) -> None:
         if isinstance(reply, Silence):

@@ -9,17 +9,27 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from sagafsm.function import Function
+from sagafsm.store import Append, Create, Store
+from sagafsm.values import Value
 
 
-@attrs.frozen(slots=False)
-class StoreCall:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class StoreCall(Value):
     """Run a blocking call of the store; the reply is what it returns."""
 
     call: Callable[[], Any]
 
 
-@attrs.frozen(kw_only=True, slots=False)
-class UserCall:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Write(Value):
+    """Create an instance or append to one; the reply is what the store answers. It may share its commit with others."""
+
+    store: Store
+    write: Create | Append
+
+
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class UserCall(Value):
     """Call a user's function; the reply is a `Reply`. Only what is no `Exception` is raised instead."""
 
     function: Function
@@ -28,8 +38,8 @@ class UserCall:
     timeout: timedelta | None
 
 
-@attrs.frozen
-class QueueCall:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class QueueCall(Value):
     """Wait until another call of that step may start, of whatever instance; the reply is an `Answer`."""
 
     limits: Any
@@ -50,8 +60,8 @@ class Pending:
     grace: timedelta | None = None
 
 
-@attrs.frozen(slots=False)
-class First:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class First(Value):
     """Begin those calls that have not begun, and wait until one has ended or outlived its time.
 
     The reply is it with its `Reply`, None for one that did not end within its grace either; or None, when `until` has
@@ -62,45 +72,45 @@ class First:
     until: timedelta | None = None
 
 
-@attrs.frozen
-class Leave:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Leave(Value):
     """Wait for calls that nobody will hear of; `interrupted`: end them first, as Ctrl-C would."""
 
     pending: Sequence[Pending]
     interrupted: bool = attrs.field(kw_only=True)
 
 
-@attrs.frozen
-class Sleep:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Sleep(Value):
     """Let time pass by the clock."""
 
     duration: timedelta
 
 
-@attrs.frozen
-class Enter:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Enter(Value):
     """Enter those of the given resources that are async context manager factories; the reply is what steps get."""
 
     given: Mapping[str, Any]
 
 
-@attrs.frozen(slots=False)
-class Answer:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Answer(Value):
     """A call returned."""
 
     value: Any
 
 
-@attrs.frozen
-class Refusal:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Refusal(Value):
     """A call raised; `outer` is what the caller was handling when it made the call."""
 
     error: Exception
     outer: BaseException | None = None
 
 
-@attrs.frozen
-class Silence:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Silence(Value):
     """A call did not end within its timeout; `late` may still answer."""
 
     late: Late
@@ -121,6 +131,6 @@ class Late(Protocol):
         ...
 
 
-Effect = StoreCall | First | Leave | Sleep | Enter
+Effect = StoreCall | Write | First | Leave | Sleep | Enter
 T = TypeVar("T")
 Steps = Generator[Effect, Any, T]

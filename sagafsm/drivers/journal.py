@@ -10,12 +10,12 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.batch import Batch
-from sagafsm.drivers.effects import Steps, StoreCall
+from sagafsm.drivers.effects import Steps, StoreCall, Write
 from sagafsm.drivers.lease import Lease
 from sagafsm.drivers.telling import is_heard, log_commit, say
 from sagafsm.errors import MailWaits, StoreConflict, StoreError
 from sagafsm.instance import SagaInstance
-from sagafsm.store import changes
+from sagafsm.store import Append, changes
 
 APPEND_AGAIN = 3
 Listener = Callable[[SagaInstance, e.Event], None]
@@ -48,7 +48,7 @@ class Journal:
         if batch.events:
             append = self._appending(batch)
             try:
-                yield StoreCall(append)
+                yield Write(self.lease.store, append)
             except MailWaits:
                 raise
             except StoreError as error:
@@ -57,18 +57,17 @@ class Journal:
             self.lease.released = batch.draft.is_at_rest or changes(batch.events).releases
             tell(self.listener, batch)
 
-    def _appending(self, batch: Batch) -> Callable[[], int]:
+    def _appending(self, batch: Batch) -> Append:
         if self.lease.token is None:
             raise StoreConflict(f"instance {self.instance.id!r} is not claimed")
-        return functools.partial(
-            self.lease.store.append,
-            self.instance.id,
-            tuple(batch.events),
+        return Append(
+            instance_id=self.instance.id,
+            events=tuple(batch.events),
             expected_version=len(self.instance.history),
             token=self.lease.token,
         )
 
-    def _append_again(self, append: Callable[[], int], batch: Batch, error: StoreError) -> Steps[None]:
+    def _append_again(self, append: Append, batch: Batch, error: StoreError) -> Steps[None]:
         """Look up whether an append that failed took place all the same, and repeat it where it did not."""
         # At the first try a conflict is one. Later it may be our own append, which took place after the look.
         if isinstance(error, StoreConflict):
@@ -79,7 +78,7 @@ class Journal:
                 raise error
             tries_left -= 1
             try:
-                yield StoreCall(append)
+                yield Write(self.lease.store, append)
             except MailWaits:
                 raise
             except StoreError as again:

@@ -24,14 +24,15 @@ from sagafsm.errors import IllegalTransition
 from sagafsm.function import Function
 from sagafsm.instance import SagaInstance
 from sagafsm.outcome import Moment, Outcome, Parted, observe
+from sagafsm.values import Value
 
 log = logging.getLogger("sagafsm")
 # A decision, checked against the instance as it stands once the mail is absorbed and all that follows is recorded.
 Opening = Callable[[SagaInstance], Sequence[e.Event]]
 
 
-@attrs.frozen(slots=False)
-class Heard:
+@attrs.frozen(slots=False, eq=False, repr=False)
+class Heard(Value):
     """What came of a call, as of a moment. `ends`: nothing more will be heard of it."""
 
     run: Run
@@ -44,7 +45,7 @@ class Heard:
 class Node:
     """An instance while it is driven; `parent` and `run` tell what drives it, where it is a nested saga.
 
-    `prelude`: facts that come before all others in the first commit.
+    `prelude`: facts that come before all others in the first commit; `met`: those that come after a decision in it.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Node:
     children: dict[str, Node] = attrs.field(factory=dict, init=False)
     command: Command = attrs.field(factory=Park, init=False)
     posted: set[str] = attrs.field(factory=set, init=False)
+    met: list[e.Event] = attrs.field(factory=list, init=False)
     _late: list[tuple[Run, Late]] = attrs.field(factory=list, init=False)
 
     @property
@@ -70,6 +72,11 @@ class Node:
     def is_open(self) -> bool:
         """Whether it is still driven, and has not come to its end or been parked meanwhile."""
         return self.parent is None or self.run is None or self.parent.children.get(self.run.step) is self
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether a cause is recorded in it, or in an instance in which it is nested."""
+        return self.instance.cause is not None or (self.parent is not None and self.parent.goes_back)
 
     def commit(
         self,
@@ -91,6 +98,7 @@ class Node:
         batch.absorb(mail)
         batch.record(late)
         refusal = None if opening is None else _opened(batch, opening)
+        batch.record(self.met)
         if heard is not None:
             if heard.ends:
                 batch.under_way = {name for name in self.under_way if name != heard.run.step}
@@ -105,6 +113,7 @@ class Node:
                 self.ended(run)
             raise
         self.prelude = ()
+        self.met.clear()
         for _ in late:
             self._late.pop(0)
         if heard is not None and heard.ends:

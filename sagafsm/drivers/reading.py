@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 from typing import Any
 
@@ -119,7 +120,13 @@ class Reading:
             values.instance, function, command.step, key=command.key, attempt=0, live=False, until=None
         )
         positional, named = values.arguments(function, command.step, context)
-        return function.call(*positional, **named)
+        value = function.call(*positional, **named)
+        if inspect.isawaitable(value):
+            if inspect.iscoroutine(value):
+                value.close()
+            told = f"{function.role}= of step {command.step!r} returned an awaitable, but it is pure: it is not awaited"
+            raise TypeError(told)
+        return value
 
     def late(self, command: Run, reply: Answer | Refusal) -> e.LateResult:
         """The fact that a call answered when nobody waited for it any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,50 +21,10 @@ def is_factory(resource: object) -> bool:
 
 
 @attrs.define(eq=False)
-class Kept:
-    """One entered context manager. It is entered and left by the same task, as cancel scopes demand."""
-
-    factory: Callable[[], Any]
-    value: Any = attrs.field(default=None, init=False)
-    _entered: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    _closing: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
-
-    async def enter(self) -> Any:
-        """The value of the context manager, which stays entered until `leave`; for all who ask, entered once."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._keep())
-        opening = asyncio.ensure_future(self._entered.wait())
-        try:
-            await asyncio.wait({self._task, opening}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            opening.cancel()
-        if self.failed:
-            await self._task
-        return self.value
-
-    @property
-    def failed(self) -> bool:
-        """Whether it could not be entered."""
-        return self._task is not None and self._task.done() and not self._entered.is_set()
-
-    async def _keep(self) -> None:
-        async with self.factory() as self.value:
-            self._entered.set()
-            await self._closing.wait()
-
-    async def leave(self) -> None:
-        """Leave the context manager."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
-
-
-@attrs.define(eq=False)
 class Resources:
     """Every factory that an orchestrator has entered, by the factory itself."""
 
-    _kept: dict[int, Kept] = attrs.field(factory=dict, init=False)
+    _kept: dict[int, Any] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         forget_at_fork(self)
@@ -86,7 +45,9 @@ class Resources:
 
     async def _entered(self, factory: Callable[[], Any]) -> Any:
         # Kept before it is entered: another instance that asks meanwhile waits for the same one.
-        kept = self._kept.setdefault(id(factory), Kept(factory))
+        from sagafsm.drivers.kept import Kept  # noqa: PLC0415 - it takes asyncio, for which nobody else shall pay
+
+        kept: Kept = self._kept.setdefault(id(factory), Kept(factory))
         try:
             return await kept.enter()
         finally:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import wait
 from datetime import timedelta
-from typing import Any, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 import attrs
 
@@ -29,11 +30,16 @@ from sagafsm.drivers.effects import (
     Steps,
     StoreCall,
     UserCall,
+    Write,
 )
 from sagafsm.drivers.resources import Resources, is_factory
-from sagafsm.drivers.workers import LateCall, LoopThread, TaskCall, WorkerCall, reply_of
+from sagafsm.drivers.workers import LateCall, WorkerCall, reply_of
+
+if TYPE_CHECKING:
+    from sagafsm.drivers.loops import LoopThread
 
 T = TypeVar("T")
+_LOOP_LOCK = threading.Lock()
 
 
 @attrs.define(eq=False)
@@ -41,8 +47,18 @@ class SyncPerformer:
     """Carries out effects one after the other, blocking the caller."""
 
     clock: Clock
-    loop: LoopThread = attrs.field(factory=LoopThread, init=False)
+    _loop: LoopThread | None = attrs.field(default=None, init=False)
     _resources: Resources = attrs.field(factory=Resources, init=False)
+
+    @property
+    def loop(self) -> LoopThread:
+        """The background loop, for which nobody pays who has no async actions."""
+        if self._loop is None:
+            from sagafsm.drivers.loops import LoopThread  # noqa: PLC0415 - it takes asyncio
+
+            with _LOOP_LOCK:
+                self._loop = self._loop or LoopThread()
+        return self._loop
 
     def perform(self, steps: Steps[T]) -> T:
         """Run the steps to their end and return what they return."""
@@ -65,12 +81,15 @@ class SyncPerformer:
             if self._resources.entered:
                 self.loop.wait(self._resources.leave())
         finally:
-            self.loop.close()
+            if self._loop is not None:
+                self._loop.close()
 
     def _reply(self, effect: Effect) -> Any:
         match effect:
             case StoreCall(call=call):
                 return call()
+            case Write(store=store, write=write):
+                return write.alone(store)
             case First(pending=pending, until=until):
                 return self._first(pending, until)
             case Leave(pending=pending, interrupted=interrupted):
@@ -98,22 +117,28 @@ class SyncPerformer:
             return only, reply
         for call in pending:
             if call.handle is None:
-                call.handle = self._start(call.call)
+                self._start(call)
             elif call.grace is not None:
                 call.handle.give(call.grace)
                 call.grace = None
         return first_of(pending, until)
 
-    def _start(self, call: UserCall | QueueCall) -> Running:
-        """Begin a call beside others: on a thread of its own, or on the loop."""
+    def _start(self, pending: Pending) -> None:
+        """Begin a call beside others: on a thread of its own, or on the loop.
+
+        It has its handle before it begins: an interrupt may come at once, and must find all that is begun.
+        """
+        call = pending.call
         if isinstance(call, QueueCall):
             raise TypeError("nothing is queued under the sync driver")
         if call.function.is_async:
-            task = TaskCall()
+            task = self.loop.task()
+            pending.handle = Running(task, task.interrupt, task.stop).give(call.timeout)
             self.loop.submit(call.function.call(*call.positional, **call.named), task)
-            return Running(task, task.interrupt, task.stop).give(call.timeout)
-        worker = WorkerCall(functools.partial(self._value, call)).start()
-        return Running(worker.future, worker.interrupt).give(call.timeout)
+        else:
+            worker = WorkerCall(functools.partial(self._value, call))
+            pending.handle = Running(worker.future, worker.interrupt).give(call.timeout)
+            worker.start()
 
     def _call(self, call: UserCall | QueueCall) -> Reply:
         if isinstance(call, QueueCall):
@@ -150,7 +175,7 @@ class SyncPerformer:
         return reply or Silence(LateCall(worker.future, worker.interrupt))
 
     def _task_until(self, awaitable: Awaitable[Any], until: float) -> Reply:
-        task = TaskCall()
+        task = self.loop.task()
         try:
             self.loop.submit(awaitable, task)
             # What it raises is the reply's to raise; only what interrupts this thread is raised here.
@@ -170,4 +195,5 @@ def _leave(pending: Sequence[Pending], *, interrupted: bool) -> None:
     for running in begun:
         if interrupted:
             running.end()
-    wait([running.future for running in begun])
+    # One that is cancelled never began: nobody would ever tell of its end.
+    wait([running.future for running in begun if not running.future.cancelled()])

@@ -23,7 +23,7 @@ from sagafsm.drivers.settings import Settings
 from sagafsm.errors import IllegalTransition, SagaNotFound
 from sagafsm.instance import SagaInstance
 from sagafsm.payload import decode, encode
-from sagafsm.store import Store
+from sagafsm.store import Store, Stored
 
 
 @attrs.define(eq=False)
@@ -44,11 +44,18 @@ class Tree:
 
         That is what its creation has written ahead, or the fact that sends it back. Without a node there is nothing to
         drive: the third is the instance, at rest, or None when it was never created and will not be.
+
+        Raises:
+            SagaNotFound: its history tells what it did, and is gone.
         """
         name = child_id(node.instance.id, run.step)
         try:
             stored = yield StoreCall(functools.partial(self.store.load, name))
         except SagaNotFound:
+            known = node.instance.steps[run.step].child
+            if run.direction == "compensation" or (known is not None and known.parked):
+                # It was there: begun anew it would do all again, and passed over it would leave what it did.
+                raise
             if node.instance.cause is not None:
                 return None, None, None
             child, todo = yield from self._create(node, run, name)
@@ -62,6 +69,12 @@ class Tree:
         instance = (yield StoreCall(functools.partial(self.store.load, name))).instance
         child = self._heard(self._node(node, run, attrs.evolve(instance, owner=None), lease))
         return child, None, _sending_back(node) if sent_back else None
+
+    def look(self, node: Node, run: RunChild) -> Steps[SagaInstance]:
+        """The nested instance that a command drives, as it stands."""
+        name = child_id(node.instance.id, run.step)
+        stored: Stored = yield StoreCall(functools.partial(self.store.load, name))
+        return stored.instance
 
     def _create(self, node: Node, run: RunChild, name: str) -> Steps[tuple[Node, Todo | None]]:
         definition, settings = node.definition.by_name[run.step].child, self.settings

@@ -66,6 +66,16 @@ def blocked(reason: e.BlockReason = "in_doubt", step: str = "reserve") -> e.Inst
     return e.InstanceBlocked(step=step, reason=reason, decisions=("retry", "abandon"))
 
 
+def waiting(wake_at: datetime | None = None, step: str = "reserve") -> e.WaitStarted:
+    """The instance waits for a signal, until `wake_at` at most."""
+    return e.WaitStarted(step=step, state=f"running:{step}", wake_at=wake_at, waiting=True)
+
+
+def signal(request_id: str = "s-1") -> e.SignalReceived:
+    """A request that a wait takes."""
+    return e.SignalReceived(request_id=request_id, name="approval", payload_json='{"by":"Zoë"}')
+
+
 def completed() -> e.InstanceCompleted:
     """The instance ended well."""
     return e.InstanceCompleted(state="completed")
@@ -156,9 +166,38 @@ def events() -> st.SearchStrategy[e.Event]:
         ),
         st.builds(e.LateResult, **_attempts),
         st.builds(cancel, st.uuids().map(str)),
+        st.builds(signal, st.uuids().map(str)),
         st.builds(e.CancelCameTooLate, request_id=st.uuids().map(str)),
         st.builds(e.InstanceCompleted, state=st.just(_ENDS[0])),
         st.builds(e.InstanceFailed, state=st.just(_ENDS[1])),
+        _events_of_trees(),
+    )
+
+
+def _events_of_trees() -> st.SearchStrategy[e.Event]:
+    """Those that only groups, waits, nested sagas and migrations bring about."""
+    steps = st.sampled_from(STEPS)
+    parked: dict[str, Any] = {"wake_at": st.none() | _moments, "waiting": st.booleans()}
+    block = e.RecordedBlock(step="pay", reason="in_doubt", decisions=("retry", "abandon"))
+    left = e.RecordedResidue(step="pay", reason="in_doubt", result_json="null")
+    outline = created("any").steps
+    return st.one_of(
+        st.builds(e.InstanceStarted, **_moved),
+        st.builds(e.StepPrepared, step=steps, input_json=st.none() | st.just("1")),
+        st.builds(e.StepSkipped, step=steps, **_moved),
+        st.builds(e.StepPassedOver, step=steps, **_moved),
+        st.builds(e.WaitStarted, step=steps, timeout=st.none() | st.just(1.5), **_moved, **parked),
+        st.builds(e.ChildParked, step=steps, blocks=st.sampled_from([(), (block,)]), waits=st.booleans(), **parked),
+        st.builds(e.ChildResumed, step=steps),
+        st.builds(e.ChildAbandoned, step=steps, residue=st.sampled_from([(), (left,)])),
+        st.builds(e.DecisionMade, step=steps, decision=st.sampled_from(["retry", "skip", "resolve(undone)"])),
+        st.builds(e.DecisionCameTooLate, request_id=st.uuids().map(str)),
+        st.builds(
+            e.InstanceMigrated,
+            version=st.integers(2, 5),
+            fingerprint=st.just("f2"),
+            steps=st.permutations(outline).map(tuple),
+        ),
     )
 
 

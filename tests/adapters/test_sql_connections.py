@@ -18,6 +18,7 @@ from sagafsm.testing.histories import completed, history, numbered, started
 from sagafsm.testing.racing import race
 from sagafsm_adapters.sql import SqlStore
 from support.sqlite_files import open_at, rows, url_of
+from support.tracing import interrupted_at
 
 
 @pytest.fixture
@@ -97,37 +98,6 @@ def test_a_store_that_nobody_closes_leaves_no_warning(tmp_path):
     store.create("o-1", history("o-1"))
     del store
     gc.collect()
-
-
-class Interrupted(BaseException):
-    pass
-
-
-def interrupted_at(line, call, modules=("store", "connections", "sqlite", "schema")):
-    """Make the call, interrupted before the given line of these modules of the adapter; whether it was."""
-    files = tuple(f"sagafsm_adapters/sql/{module}.py" for module in modules)
-    seen = 0
-
-    def trace(frame, event, _):
-        nonlocal seen
-        # An interrupt in a finalizer is not raised anywhere: Python prints it.
-        if not frame.f_code.co_filename.endswith(files) or frame.f_code.co_name == "__del__":
-            return None
-        if event == "line":
-            seen += 1
-            if seen == line:
-                raise Interrupted
-        return trace
-
-    old = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except Interrupted:
-        return True
-    finally:
-        sys.settrace(old)
-    return False
 
 
 def test_an_interrupt_anywhere_leaves_all_or_nothing(sql_store, tmp_path):

@@ -14,13 +14,11 @@ from benchmarks.workload import INPUT, saga_of
 from sagafsm import Orchestrator
 
 MODEL = "the-model-0000000"
-# Which of a statement's parameters name the instance.
-ID_OF = ("this", "instance_id", "id")
 
 
 @attrs.frozen
 class Call:
-    """One call of the driver: the SQL, and its parameters by name, one set of them or several."""
+    """One call of the driver: the SQL, and its parameters, one set of them or several."""
 
     many: bool
     sql: str
@@ -34,9 +32,9 @@ class Call:
 
 
 def _renamed(parameters: Any, instance_id: str) -> Any:
-    if not isinstance(parameters, dict):
-        return parameters
-    return parameters | {name: instance_id for name in ID_OF if name in parameters}
+    if isinstance(parameters, dict):
+        return {name: instance_id if value == MODEL else value for name, value in parameters.items()}
+    return tuple(instance_id if value == MODEL else value for value in parameters)
 
 
 class Recorder:

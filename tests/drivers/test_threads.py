@@ -18,7 +18,8 @@ import pytest
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga
 from sagafsm.drivers.effects import Refusal
 from sagafsm.drivers.lease import LeaseKeeper
-from sagafsm.drivers.workers import LateCall, LoopThread, WorkerCall
+from sagafsm.drivers.loops import LoopThread
+from sagafsm.drivers.workers import LateCall, WorkerCall
 from sagafsm.instance import SagaInstance
 from sagafsm.store import Store
 from support.bench import lines

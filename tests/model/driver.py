@@ -1,4 +1,4 @@
-"""The driver of the model: `sagafsm.drivers.drive.Drive` without its store, clock and calls, and with a memory.
+"""The driver of the model: `sagafsm.drivers.node.Node` without its store, clock and calls, and with a memory.
 
 What a commit makes of an instance does not depend on the world, so it is worked out once for each canonical instance.
 """
@@ -13,8 +13,8 @@ from model.laws import Laws
 from model.sagas import ModelSaga
 from model.world import CANCEL, LATER, NOW, Called, State, canonical, key_of_instance
 from sagafsm import events as e
-from sagafsm.batch import Batch
-from sagafsm.command import Command, Run, RunAction, RunCompensation, RunProbe
+from sagafsm.batch import Batch, Todo
+from sagafsm.command import Command, Run, RunAction, RunCompensation, RunProbe, Wait
 from sagafsm.creation import created
 from sagafsm.decide import key_of
 from sagafsm.decision import Verdict
@@ -58,11 +58,12 @@ class Driver:
 
     def create(self, *, begin: bool) -> Settled:
         """The first commit."""
-        batch, command = created(self.definition, "i", "{}", now=NOW, begin=begin)
+        batch, todo = created(self.definition, "i", "{}", now=NOW, begin=begin)
         unborn = batch.instances[0]
-        rest = Batch(self.definition, batch.instance, NOW, batch.events[1:], batch.instances[1:])
+        rest = Batch(self.definition, unborn, NOW)
+        rest.record(batch.events[1:])
         self.laws.commit(unborn, rest, mail_left=False)
-        return self._settled(rest, command)
+        return self._settled(rest, todo)
 
     def settle(
         self,
@@ -70,21 +71,21 @@ class Driver:
         outcome: Outcome | None = None,
         *,
         decision: e.Decision | None = None,
-        follow: bool = True,
+        ends: bool = True,
         start: bool = True,
         look: bool = False,
         now: datetime = NOW,
     ) -> Settled:
-        """One commit. `look`: the driver reads its mail first.
+        """One commit. `look`: the driver reads its mail first; `ends`: nothing more will be heard of the call.
 
         Without `look` it reads the mail when its append is refused because mail waits.
         """
         waits = state.mail == "waiting"
-        asked = (id(state.instance), state.called, state.step, waits, id(outcome), decision, follow, start, look, now)
+        asked = (id(state.instance), state.called, state.step, waits, id(outcome), decision, ends, start, look, now)
         made = self._made.get(asked)
         if made is None:
             verdict = None if decision is None else self._verdict(state.instance, decision)
-            made = self._settle(state, outcome, verdict, follow=follow, start=start, look=look, now=now)
+            made = self._settle(state, outcome, verdict, ends=ends, start=start, look=look, now=now)
             self._made[asked] = made
         return made
 
@@ -112,23 +113,26 @@ class Driver:
         outcome: Outcome | None,
         verdict: Verdict | None,
         *,
-        follow: bool,
+        ends: bool,
         start: bool,
         look: bool,
         now: datetime,
     ) -> Settled:
-        """`Drive._settle`: mail, decision, outcome, all that follows, the next start; again with the mail that waits."""
+        """`Node.commit`: mail, decision, outcome, all that follows, the next start; again with the mail that waits."""
         before, waits = state.instance, state.mail == "waiting"
+        under_way = frozenset({self.names[state.step]} if state.phase != "cold" else ())
         # A commit with an outcome has an event, so that the mail is always seen.
         mail = (CANCEL,) if waits and (look or outcome is not None) else ()
         while True:
-            batch = Batch(self.definition, before, now)
+            batch = Batch(self.definition, before, now, under_way)
             batch.absorb(mail)
             refused = self._open(batch, verdict)
+            if ends:
+                batch.under_way = frozenset()
             if outcome is not None:
                 command = self.commands[state.called, state.step]
                 batch.record((observe(self.definition, batch.instance, command, outcome, AT[now]),))
-            todo, ready = self._proceed(batch, start, now) if follow and not refused else (None, False)
+            todo = None if refused else batch.proceed(start=start)
             if batch.events and waits and not mail:
                 mail = (CANCEL,)
                 continue
@@ -136,31 +140,24 @@ class Driver:
         if batch.events:
             absorbed = e.CancelRequested in map(type, batch.events)
             self.laws.commit(before, batch, mail_left=waits and not absorbed)
-        elif todo is not None and not isinstance(todo, Run) and not before.is_at_rest and not before.blocked:
+        elif not (todo is None or todo.runs or isinstance(todo.command, Run) or before.is_at_rest or before.blocked):
             broken(PROGRESS, f"{before} waits for nothing: {todo}")
-        answering = self.names[state.step] if not follow and state.called == "action" else None
-        return self._settled(batch, todo if ready else None, answering)._replace(refused=refused)
+        if todo is not None and isinstance(todo.command, Wait) and not batch.under_way:
+            broken(PROGRESS, f"{before} waits for calls of which none is under way")
+        answering = self.names[state.step] if not ends and state.called == "action" else None
+        return self._settled(batch, todo, answering)._replace(refused=refused)
 
     @staticmethod
     def _open(batch: Batch, verdict: Verdict | None) -> bool:
-        """`Drive._open`: whether the decision is refused."""
+        """`node._opened`: whether the decision is refused."""
         if verdict is None:
             return False
-        batch.proceed()
+        batch.proceed(start=False)
         try:
             batch.record(verdict.events(batch.instance))
         except IllegalTransition:
             return True
         return False
-
-    @staticmethod
-    def _proceed(batch: Batch, start: bool, now: datetime) -> tuple[Command, bool]:
-        """`Drive._proceed`."""
-        command = batch.proceed()
-        ready = start and isinstance(command, Run) and (command.not_before is None or command.not_before <= now)
-        if ready:
-            batch.record(command.events)
-        return command, ready
 
     def known(self, instance: SagaInstance, answering: str | None = None) -> SagaInstance:
         """The one instance that stands for all to which the same may happen; `answering` as for their key."""
@@ -170,13 +167,13 @@ class Driver:
             one = self._instances[key] = canonical(instance, fine=self.fine, answering=answering)
         return one
 
-    def _settled(self, batch: Batch, command: Command | None, answering: str | None = None) -> Settled:
+    def _settled(self, batch: Batch, todo: Todo | None, answering: str | None = None) -> Settled:
         instance = self.known(batch.instance, answering)
         absorbed = e.CancelRequested in map(type, batch.events)
         gone = self.laws.gone(batch)
-        if command is None:
+        if todo is None or not todo.runs:
             return Settled(instance, "", -1, absorbed, gone)
-        assert isinstance(command, Run)
+        (command,) = todo.runs
         called, step = KINDS[type(command)], self.laws.position[command.step]
         if command.key != self.commands[called, step].key:
             broken(WRITE_AHEAD, f"{command} has another key than every call before")

@@ -10,10 +10,10 @@ import pytest
 
 from model import law, laws, table
 from model.sagas import Kind, ModelSaga
-from sagafsm import batch, decide, decision, fold, machine, outcome, store
+from sagafsm import batch, blocking, decide, decision, fold, machine, moves, outcome, residue, store
 from sagafsm import events as e
 from sagafsm.batch import Batch
-from sagafsm.command import Park, Record
+from sagafsm.command import Record
 from sagafsm.instance import SagaInstance
 from sagafsm.retry import Retry
 from sagafsm.values import replace
@@ -57,7 +57,7 @@ def a_doubt_is_taken_as_a_failure(patch: Patch) -> None:
 
 @fault(law.RESIDUE, ASK)
 def a_process_death_is_taken_as_a_failure(patch: Patch) -> None:
-    def died(definition: Any, instance: Any, step: Any, record: Any) -> Record:
+    def died(step: Any, instance: Any, record: Any) -> Record:
         return Record(
             events=(e.StepFailed(step=record.name, attempt=record.attempt, error=decide.process_died(record)),)
         )
@@ -77,10 +77,10 @@ def a_doubt_is_taken_as_a_success(patch: Patch) -> None:
 def an_action_is_called_after_the_cause(patch: Patch) -> None:
     original = decide._in_doubt
 
-    def called(definition: Any, instance: Any, step: Any, record: Any) -> Any:
+    def called(instance: Any, step: Any, record: Any) -> Any:
         if record.retryable:
-            return decide._call_again(definition, instance, record)
-        return original(definition, instance, step, record)
+            return decide._call_action(instance, record)
+        return original(instance, step, record)
 
     patch.setattr(decide, "_in_doubt", called)
 
@@ -88,7 +88,7 @@ def an_action_is_called_after_the_cause(patch: Patch) -> None:
 @fault(law.CANCEL_LOST, RETRY, Kind(in_doubt="retry", pivot=True, attempts=2))
 def a_waiting_cancel_does_not_end_the_attempts(patch: Patch) -> None:
     original = decide._in_doubt
-    patch.setattr(decide, "_in_doubt", lambda d, i, *rest: original(d, replace(i, cancel=None), *rest))
+    patch.setattr(decide, "_in_doubt", lambda i, *rest: original(replace(i, cancel=None), *rest))
 
 
 @fault(law.UNDEFINED, ASK, PIVOT, PLAIN)
@@ -99,23 +99,22 @@ def the_pivot_is_ignored(patch: Patch) -> None:
 
 @fault(law.PIVOT, ASK, PIVOT, PLAIN)
 def the_pivot_is_ignored_by_the_table_too(patch: Patch) -> None:
-    _rows(patch, lambda steps: machine_rows([replace(step, pivot=False) for step in steps]))
+    _rows_without_pivot(patch)
     patch.setattr(decide, "passed_pivot", lambda _: False)
 
 
 @fault(law.PIVOT, ASK, PIVOT)
 def a_cancel_does_not_wait_for_the_pivot(patch: Patch) -> None:
-    _rows(patch, lambda steps: machine_rows([replace(step, pivot=False) for step in steps]))
-    patch.setattr(decide, "_absorbed", lambda *_: e.CauseRecorded(kind="cancel"))
+    _rows_without_pivot(patch)
+    for module in (batch, decide):
+        patch.setattr(module, "take_cancel", lambda _, i, *__: i.cancel and e.CauseRecorded(kind="cancel"))
 
 
 @fault(law.PIVOT, ASK, Kind(effect=False, pivot=True))
 def a_cancel_ends_a_pivot_that_may_still_answer(patch: Patch) -> None:
-    def taken(definition: Any, instance: Any) -> tuple[e.Event, ...]:
-        event = None if instance.cancel is None else decide._absorbed(definition, instance, instance.cancel)
-        return () if event is None else (event,)
-
-    patch.setattr(batch, "take_cancel", taken)
+    original = decide.take_cancel
+    for module in (batch, decide):
+        patch.setattr(module, "take_cancel", lambda definition, instance, *_: original(definition, instance))
 
 
 @fault(law.WRITE_AHEAD, ASK, PLAIN)
@@ -126,15 +125,19 @@ def an_outcome_is_recorded_too_late(patch: Patch) -> None:
         original(self, events)
         # It is known in memory, and the next start goes out without it.
         self.events = [event for event in self.events if not isinstance(event, e.StepSucceeded)]
-        self.instances = self.instances[len(self.instances) - len(self.events) :]
 
     patch.setattr(Batch, "record", record)
 
 
 @fault(law.WRITE_AHEAD, ASK, PLAIN)
 def a_start_is_not_written_ahead(patch: Patch) -> None:
-    original = decide._call_again
-    patch.setattr(decide, "_call_again", lambda *args: attrs.evolve(original(*args), events=()))
+    original = decide._call_action
+
+    def called(instance: SagaInstance, record: Any) -> Any:
+        command = original(instance, record)
+        return command if instance.current is None else attrs.evolve(command, events=())
+
+    patch.setattr(decide, "_call_action", called)
 
 
 @fault(law.CANCEL_LOST, ASK)
@@ -151,16 +154,16 @@ def a_cancel_is_forgotten(patch: Patch) -> None:
 def a_cancel_of_the_last_step_is_forgotten(patch: Patch) -> None:
     original = decide.decide
 
-    def end_first(definition: Any, instance: Any) -> Any:
+    def end_first(definition: Any, instance: Any, *rest: Any) -> Any:
         done = decide.due(definition, instance) == "succeed"
-        return original(definition, replace(instance, cancel=None) if done else instance)
+        return original(definition, replace(instance, cancel=None) if done else instance, *rest)
 
     patch.setattr(batch, "decide", end_first)
 
 
 @fault(law.RESIDUE, PLAIN, PLAIN)
 def residue_is_dropped(patch: Patch) -> None:
-    patch.setattr(SagaInstance, "_left_by", lambda *_: None)
+    patch.setattr(residue, "_left_by", lambda *_, **__: ())
 
 
 @fault(law.RESIDUE, ASK)
@@ -170,9 +173,9 @@ def residue_is_invented(patch: Patch) -> None:
 
 @fault(law.ORDER, ASK, ASK, PLAIN)
 def a_compensation_is_passed_over(patch: Patch) -> None:
-    def rows(steps: Sequence[e.StepOutline]) -> Any:
+    def rows(units: Sequence[machine.Unit]) -> Any:
         return [
-            row._replace(dest="compensating:a") if row.dest == "compensating:b" else row for row in machine_rows(steps)
+            row._replace(dest="compensating:a") if row.dest == "compensating:b" else row for row in machine_rows(units)
         ]
 
     _rows(patch, rows)
@@ -182,16 +185,16 @@ def a_compensation_is_passed_over(patch: Patch) -> None:
 def the_table_is_not_asked(patch: Patch) -> None:
     original = decide._go_back
 
-    def go_back(instance: Any, state: str) -> Any:
-        return original(instance, "compensating:a" if instance.current == "c" else state)
+    def go_back(definition: Any, instance: Any, state: str) -> Any:
+        return original(definition, instance, "compensating:a" if instance.current == "c" else state)
 
     patch.setattr(decide, "_go_back", go_back)
 
 
 @fault(law.DECISIONS, ASK)
 def too_much_may_be_decided(patch: Patch) -> None:
-    original = decide._decisions
-    patch.setattr(decide, "_decisions", lambda *args: (*original(*args), "skip"))
+    original = blocking._decisions
+    patch.setattr(blocking, "_decisions", lambda *args: (*original(*args), "skip"))
 
 
 @fault(law.DECISIONS, ASK)
@@ -219,12 +222,13 @@ def a_doubt_is_called_again_and_only_the_world_can_tell(patch: Patch) -> None:
 @fault(law.BLIND, Kind(compensation=True, attempts=2))
 def a_doubt_is_called_again(patch: Patch) -> None:
     original = decide._in_doubt
-    patch.setattr(decide, "_in_doubt", lambda d, i, s, r: original(d, i, attrs.evolve(s, in_doubt=("retry",)), r))
+    patch.setattr(decide, "_in_doubt", lambda i, s, r: original(i, attrs.evolve(s, in_doubt=("retry",)), r))
 
 
 @fault(law.BLIND, PROBE)
 def a_doubt_is_undone_unasked(patch: Patch) -> None:
-    patch.setattr(decide, "goes_back_undecided", lambda *_: True)
+    for module in (decide, moves):
+        patch.setattr(module, "goes_back_undecided", lambda *_: True)
 
 
 @fault(law.BUDGET, ASK)
@@ -247,12 +251,12 @@ def a_compensation_never_succeeds(patch: Patch) -> None:
 
 @fault(law.PROGRESS, Kind(attempts=2))
 def a_waiting_step_is_left_alone(patch: Patch) -> None:
-    original = decide._forward
+    original = decide._next
 
-    def forward(definition: Any, instance: Any, step: Any, record: Any) -> Any:
-        return Park() if record.status == "waiting" else original(definition, instance, step, record)
+    def following(instance: Any, step: Any, record: Any) -> Any:
+        return None if record.status == "waiting" else original(instance, step, record)
 
-    patch.setattr(decide, "_forward", forward)
+    patch.setattr(decide, "_next", following)
 
 
 @fault(law.SUMMARY, ASK, PIVOT)
@@ -264,9 +268,9 @@ def a_request_unblocks_in_the_summary(patch: Patch) -> None:
 def a_death_without_effect_is_a_failure(patch: Patch) -> None:
     original = decide._died
 
-    def died(definition: Any, instance: Any, step: Any, record: Any) -> Any:
+    def died(step: Any, instance: Any, record: Any) -> Any:
         if step.effect:
-            return original(definition, instance, step, record)
+            return original(step, instance, record)
         return Record(
             events=(e.StepFailed(step=record.name, attempt=record.attempt, error=decide.process_died(record)),)
         )
@@ -278,10 +282,9 @@ def a_death_without_effect_is_a_failure(patch: Patch) -> None:
 def every_start_has_a_commit_of_its_own(patch: Patch) -> None:
     original = Batch.proceed
 
-    def proceed(self: Batch) -> Any:
-        command = original(self)
-        started = isinstance(self.events[-1] if self.events else None, e.StepSucceeded)
-        return attrs.evolve(command, not_before=self.now.replace(year=9999)) if started and command.events else command
+    def proceed(self: Batch, *, start: bool = True, **rest: Any) -> Any:
+        ended = isinstance(self.events[-1] if self.events else None, e.StepSucceeded)
+        return original(self, start=start and not ended, **rest)
 
     patch.setattr(Batch, "proceed", proceed)
 
@@ -289,5 +292,12 @@ def every_start_has_a_commit_of_its_own(patch: Patch) -> None:
 machine_rows = machine.rows_of
 
 
-def _rows(patch: Patch, rows: Callable[[Sequence[e.StepOutline]], Any]) -> None:
+def _rows(patch: Patch, rows: Callable[[Sequence[machine.Unit]], Any]) -> None:
     patch.setattr(machine, "rows_of", rows)
+
+
+def _rows_without_pivot(patch: Patch) -> None:
+    def plain(unit: machine.Unit) -> machine.Unit:
+        return unit._replace(steps=tuple(replace(step, pivot=False) for step in unit.steps))
+
+    _rows(patch, lambda units: machine_rows([plain(unit) for unit in units]))

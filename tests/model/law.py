@@ -24,6 +24,21 @@ BLIND = "a doubt is never acted on blindly"
 BUDGET = "no more calls than the budget allows"
 CRASHES = "the fifth process death in a row blocks"
 
+# Of groups and nested sagas.
+ONE_UNDO = "one compensation at a time"
+HELD = "nothing new starts while a member is in doubt, or after the first failure"
+AWAITED = "running members are awaited and settled before any compensation"
+FIRST_FAILURE = "the first observed failure is the cause"
+LIMIT = "no more members run than the group allows"
+LAST_RESORT = "a group blocks only when no member runs or waits for its retry"
+WHOLE_TREE = "the root's blocks and wake_at are those of its tree"
+TOLD = "a cause of the parent is absorbed before anything else happens in the child"
+NEVER_CREATED = "a child is never created after a cause"
+EVIDENCE = "what a parent says of a child is what the child's history says"
+CHILD_RESIDUE = "a child's residue is its parent's"
+SECOND_RECOVER = "a second recovery changes nothing"
+LET_GO = "whoever leaves lets go of the whole tree"
+
 
 class LawBroken(AssertionError):
     """A law does not hold. `law` is its name; the explorer adds the saga and the trace."""

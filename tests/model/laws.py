@@ -15,6 +15,7 @@ from model.law import (
     GREEN,
     ORDER,
     PIVOT,
+    PROGRESS,
     RESIDUE,
     SUMMARY,
     TABLE,
@@ -85,8 +86,10 @@ class Laws:
         parked = (told.blocked, told.wake_at) if told.parking else (_reason(before), before.wake_at)
         if (told.state or before.state, *parked) != (after.state, blocked, after.wake_at):
             broken(SUMMARY, f"{told} makes {after.state}, {blocked}, {after.wake_at} of {before}")
-        if told.releases != (after.is_at_rest or (told.parking and bool(after.blocked))):
+        if told.releases != (after.is_at_rest or (told.parking and bool(after.blocked or after.waiting))):
             broken(SUMMARY, f"{told} releases wrongly")
+        if after.waiting:
+            broken(PROGRESS, f"{after} waits for a signal, of which there is none")
 
     def _cancel_kept(self, before: SagaInstance, batch: Batch) -> None:
         kinds = {type(event) for event in batch.events}
@@ -213,7 +216,13 @@ class Laws:
         elif instance.state == "failed":
             self._failed(instance, world)
         if instance.is_at_rest:
-            self.refuses(instance, ALL_DECISIONS)
+            sent_back = ("compensate",) if self.can_be_sent_back(instance) else ()
+            self.refuses(instance, tuple(set(ALL_DECISIONS) - set(sent_back)))
+
+    def can_be_sent_back(self, instance: SagaInstance) -> bool:
+        """Whether the instance completed, and there is a way back."""
+        undoes = any(kind.compensation for kind in self.saga.kinds)
+        return instance.state == "completed" and self.pivot is None and undoes
 
     def _failed(self, instance: SagaInstance, world: World) -> None:
         named = {left.step for left in instance.residue}

@@ -66,6 +66,9 @@ class Environment:
     def moves(self, state: State) -> Iterator[Move]:
         """Everything that may happen in a state."""
         if state.instance.is_at_rest:
+            if self.laws.can_be_sent_back(state.instance):
+                settled = self.driver.settle(state, decision="compensate", look=True)
+                yield Move("compensated on request", False, self._to(state, state.world, settled))
             return
         if state.mail == "none" and (state.instance.cause is None or self.saga.thorough):
             yield Move("a cancel is posted", False, state._replace(mail="waiting"))
@@ -201,8 +204,8 @@ class Environment:
             yield Move(f"{label}; the driver stops", False, self._to(state, world, stopped))
 
     def _silent(self, state: State) -> State:
-        """The timeout has passed, durably, and nothing has followed yet."""
-        settled = self.driver.settle(state, TIMED_OUT, follow=False)
+        """The timeout has passed, durably; the call is still under way, so that nothing of its step follows."""
+        settled = self.driver.settle(state, TIMED_OUT, ends=False)
         return self._to(state, state.world, settled)._replace(phase="grace", called=state.called, step=state.step)
 
 

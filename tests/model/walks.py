@@ -57,8 +57,8 @@ class Run:
         self.calls: list[int] = []
         self.steps = ["run"]
         number = walks.start
-        while moves := walks.moves[number]:
-            state = walks.states[number]
+        while not (state := walks.states[number]).instance.is_at_rest:
+            moves = walks.moves[number]
             label = self._next(state)
             if state.phase == "calling":
                 label = interrupted.get(len(self.calls), label)

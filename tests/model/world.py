@@ -59,6 +59,14 @@ DROPPED = {
 }  # fmt: skip
 
 
+# What sagas of single steps never set; `model.groups` has the others.
+UNUSED = {
+    StepRecord: {"prepared", "input_json", "until", "child"},
+    Calls: set[str](),
+    SagaInstance: {"signals", "waiting"},
+}
+
+
 def key_of_instance(instance: SagaInstance, *, fine: bool = False, answering: str | None = None) -> tuple[Any, ...]:
     """What two instances share to which the same may happen.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sagafsm import StoreError
+from sagafsm import SagaNotFound, StoreError
 from sagafsm import events as e
-from sagafsm.store import Owner, Store, changes
+from sagafsm.store import Append, Owner, Store, Write, changes
 from sagafsm.values import replace
 from support.stores import Wrapped
 
@@ -60,6 +60,44 @@ class Mailless(Wrapped):
             read = {getattr(event, "request_id", None) for event in args[1]}
             waiting[:] = [request for request in waiting if request.request_id not in read]
         return answer
+
+
+class Undivided(Wrapped):
+    """Refuses a whole group for one of its writes; what came before it stays."""
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        return [write.alone(self) for write in writes]
+
+
+class Unguarded(Wrapped):
+    """Stores what a refused append of a group was to add, as far as nothing refuses that."""
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        answers = super().write(writes)
+        for write, answer in zip(writes, answers, strict=True):
+            if isinstance(write, Append) and isinstance(answer, Exception):
+                with contextlib.suppress(StoreError, SagaNotFound):
+                    Uncompared(self.inner).append(
+                        write.instance_id,
+                        write.events,
+                        expected_version=0,
+                        token=self.inner.load(write.instance_id).summary.token,
+                    )
+        return answers
+
+
+class Unordered(Wrapped):
+    """Makes the writes of a group in another order, and answers each in its place."""
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        return super().write(writes[::-1])[::-1]
+
+
+class Misplaced(Wrapped):
+    """Answers the writes of a group in another order."""
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        return super().write(writes)[::-1]
 
 
 class Lagging(Wrapped):

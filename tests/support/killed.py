@@ -13,13 +13,14 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sagafsm import NOT_DONE, AsyncOrchestrator, Context, Done, Orchestrator, Retry, Saga, open_store
-from sagafsm_adapters.sql import store as sql_store
+from sagafsm.store import Create, Write
+from sagafsm_adapters.sql import writing
 
 
 def reach(mark: str) -> None:
@@ -95,17 +96,30 @@ class MarkedStore:
         return getattr(self.inner, name)
 
     def append(self, *args: Any, **kwargs: Any) -> int:
+        with self._marked():
+            version: int = self.inner.append(*args, **kwargs)
+        return version
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        # One instance alone: a group is a creation or an append.
+        if isinstance(writes[0], Create):
+            return self.inner.write(writes)  # type: ignore[no-any-return]
+        with self._marked():
+            answers: Sequence[int | Exception] = self.inner.write(writes)
+        return answers
+
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
         self.appends += 1
         reach(f"before append {self.appends}")
-        version: int = self.inner.append(*args, **kwargs)
+        yield
         reach(f"after append {self.appends}")
-        return version
 
 
 def kill_in_transactions() -> None:
     """Make "in append 3" a mark: within the third transaction, whose last row is not written yet (1 is the creation)."""
     transactions = itertools.count(1)
-    event_rows = sql_store.event_rows
+    event_rows = writing.event_rows
 
     def rows(*args: Any) -> Iterator[Any]:
         found, number = list(event_rows(*args)), next(transactions)
@@ -114,7 +128,7 @@ def kill_in_transactions() -> None:
                 reach(f"in append {number}")
             yield row
 
-    sql_store.event_rows = rows  # type: ignore[assignment]
+    writing.event_rows = rows  # type: ignore[assignment]
 
 
 def main(folder: Path, way: str) -> None:

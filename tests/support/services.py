@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable
 from datetime import timedelta
@@ -99,11 +100,14 @@ def add(
     probe: bool = False,
     undo: bool = True,
     is_async: bool = False,
+    after: Callable[[], Any] | None = None,
     **options: Any,
 ) -> None:
-    """Define a step of `saga` that asks the service, by plain or by async functions."""
+    """Define a step of `saga` that asks the service, by plain or by async functions; `after` is waited for first."""
 
     def action(ctx: Context) -> Any:
+        if after is not None:
+            after()
         return service.do(ctx)
 
     def compensation(ctx: Context, result: Any) -> None:
@@ -113,6 +117,8 @@ def add(
         return service.probe(ctx)
 
     async def action_async(ctx: Context) -> Any:
+        if after is not None:
+            await asyncio.to_thread(after)
         return service.do(ctx)
 
     async def compensation_async(ctx: Context, result: Any) -> None:

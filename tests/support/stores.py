@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sagafsm.errors import StoreError
-from sagafsm.store import Store, open_store
+from sagafsm.store import Store, Write, open_store
 
 KINDS = ("memory", "sql")
 COMMITS = ("create", "append")
@@ -33,6 +33,16 @@ class Wrapped:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
         return functools.partial(self._pass, name, method) if callable(method) else method
+
+    def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
+        """Each by its own call: what a wrapper does to creates and appends it does to those of a group."""
+        return [self._answer(write) for write in writes]
+
+    def _answer(self, write: Write) -> int | Exception:
+        try:
+            return write.alone(self)
+        except Exception as error:
+            return error
 
     def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return method(*args, **kwargs)

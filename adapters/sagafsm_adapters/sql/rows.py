@@ -11,11 +11,13 @@ from sagafsm.codec import checksum, decode_event, encode_event
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.events import UNSTAMPED, Event, InstanceCreated, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
-from sagafsm.store import Owner, Summary, changes
+from sagafsm.store import Changes, Owner, Summary, changes
 from sagafsm_adapters.sql.tables import INSTANCES, as_moment, as_moment_or_none, as_text, as_text_or_none
 
 COLUMNS = tuple(column.name for column in INSTANCES.c)
 Row = Mapping[str, Any]
+# In the order of the table's columns: instance, number, body, checksum.
+EventRow = tuple[str, int, str, int]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -27,20 +29,18 @@ def named(row: Sequence[Any]) -> dict[str, Any]:
 def body_of(event: Event) -> str:
     """The event's body as text that every database takes."""
     body = encode_event(event)
-    if not body.isascii() and _SURROGATE.search(body):
-        # In an error's message: no UTF-8 has it, but JSON can say it (a string is the only place it can be in).
-        body = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", body)
-    return body
+    return body if body.isascii() else _without_surrogates(body)
 
 
-def event_rows(instance_id: str, events: Sequence[Event]) -> list[dict[str, Any]]:
+def _without_surrogates(body: str) -> str:
+    # In an error's message: no UTF-8 has it, but JSON can say it (a string is the only place it can be in).
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", body)
+
+
+def event_rows(instance_id: str, events: Sequence[Event]) -> list[EventRow]:
     """The rows of these events."""
-    rows = []
-    for event in events:
-        number, body = event.number, body_of(event)
-        check = checksum(instance_id, number, body)
-        rows.append({"instance_id": instance_id, "number": number, "body": body, "checksum": check})
-    return rows
+    bodies = [(event.number, body_of(event)) for event in events]
+    return [(instance_id, number, body, checksum(instance_id, number, body)) for number, body in bodies]
 
 
 def _is_as_written(instance_id: str, number: Any, body: Any, check: Any) -> bool:
@@ -104,7 +104,7 @@ def folded(instance_id: str, row: Row, events: Sequence[Event], shown: str) -> S
         instance = fold(None, events)
     except (SagaError, KeyError) as error:
         raise damaged(instance_id, shown, f"its history cannot be: {error!r}") from error
-    told = history_row(instance_id, events)
+    told = history_row(instance_id, events, changes(events))
     for column, expected in told.items():
         if row[column] != expected:
             what = f"its row says {column} {row[column]!r}, its history {expected!r}"
@@ -155,9 +155,9 @@ def owner_of(row: Row) -> Owner | None:
     return None if row["owner"] is None else Owner(name=row["owner"], process=row["process"] or "")
 
 
-def history_row(instance_id: str, events: Sequence[Event]) -> dict[str, Any]:
-    """What a history says about its instance's row."""
-    created, changed = events[0], changes(events)
+def history_row(instance_id: str, events: Sequence[Event], changed: Changes) -> dict[str, Any]:
+    """What a history, and what it changes, say about its instance's row."""
+    created = events[0]
     if not isinstance(created, InstanceCreated):
         raise StoreError(f"a history begins with InstanceCreated, not with {created}")
     state = changed.state or "pending"

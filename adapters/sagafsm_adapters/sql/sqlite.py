@@ -68,6 +68,15 @@ class Sqlite:
     begin_write: str = "BEGIN IMMEDIATE"
     failures: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeError, OverflowError)
     is_taken: type[Exception] = sqlite3.IntegrityError
+    # What concerns the values of one statement, and leaves its transaction as it was before that statement.
+    unfit: tuple[type[Exception], ...] = (
+        sqlite3.IntegrityError,
+        sqlite3.DataError,
+        sqlite3.InterfaceError,
+        sqlite3.ProgrammingError,
+        UnicodeError,
+        OverflowError,
+    )
 
     @classmethod
     def from_url(cls, text: str) -> Self:

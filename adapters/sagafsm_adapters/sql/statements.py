@@ -1,9 +1,11 @@
-"""The statements, compiled once for the dialect: what runs at every commit is text and its parameters by name."""
+"""The statements, compiled once for the dialect: what runs is text and its parameters."""
 
 from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -63,12 +65,28 @@ def _is_this_or_nested(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 @attrs.frozen
+class Placed:
+    """A statement that takes its values by place: it runs at every commit, and a name is looked up at each run."""
+
+    text: str
+    values: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+
+    @classmethod
+    def compiled(cls, clause: ClauseElement, dialect: Dialect) -> Placed:
+        """The clause as the dialect writes it."""
+        of_its_kind: Callable[..., Dialect] = type(dialect)
+        compiled = clause.compile(dialect=of_its_kind(paramstyle="qmark"))
+        names: list[str] = compiled.positiontup  # type: ignore[attr-defined]  # all but DDL has it
+        return cls(str(compiled), itemgetter(*names))
+
+
+@attrs.frozen
 class Statements:
     """Every statement that a store runs, but for `find`'s."""
 
-    appends: dict[tuple[bool, ...], str]
-    insert_instance: str
-    insert_event: str
+    appends: dict[tuple[bool, ...], Placed]
+    insert_instance: Placed
+    insert_event: Placed
     row: str
     events: str
     claim: str
@@ -82,7 +100,7 @@ class Statements:
     absorb: str
     deletes: tuple[str, ...]
 
-    def append(self, changed: Changes, *, any_rest: bool) -> str:
+    def append(self, changed: Changes, *, any_rest: bool) -> Placed:
         """The compare-and-set for an append that changes this; without `any_rest`, from unfinished to unfinished."""
         migrates = changed.version is not None
         return self.appends[changed.parking, changed.adds_block, changed.releases, migrates, any_rest]
@@ -95,6 +113,7 @@ class Statements:
         def text(clause: ClauseElement) -> str:
             return str(clause.compile(dialect=dialect))
 
+        placed = functools.partial(Placed.compiled, dialect=dialect)
         booleans = (False, True)
         claiming: dict[str, Any] = {
             name: bindparam(f"new_{name}") for name in ("owner", "process", "token", "lease_until")
@@ -103,9 +122,9 @@ class Statements:
         mail = select(MAIL.c.position, MAIL.c.body, MAIL.c.checksum)
         known = select(func.count(), func.count().filter(_REQUESTED)).select_from(MAIL)
         return cls(
-            appends={key: text(_append(*key)) for key in itertools.product(booleans, repeat=5)},
-            insert_instance=text(insert(INSTANCES)),
-            insert_event=text(insert(EVENTS)),
+            appends={key: placed(_append(*key)) for key in itertools.product(booleans, repeat=5)},
+            insert_instance=placed(insert(INSTANCES)),
+            insert_event=placed(insert(EVENTS)),
             row=text(select(INSTANCES).where(_THIS)),
             events=text(events.where(EVENTS.c.instance_id == bindparam("this")).order_by(EVENTS.c.number)),
             claim=text(update(INSTANCES).where(_THIS).values(claiming)),

@@ -11,6 +11,8 @@ from sqlalchemy import BigInteger, Column, Index, String, Table, Text, UniqueCon
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from sagafsm.codec import moment_text
+
 SCHEMA_VERSION = 1
 # In order of code points, as Python sorts: SQLite does so by itself, PostgreSQL by the language of its database.
 ID = String(200).with_variant(String(200, collation="C"), "postgresql")
@@ -90,8 +92,7 @@ SCHEMA, INSTANCES, EVENTS, MAIL = (table_of(model) for model in (SchemaRow, Inst
 
 def as_text(moment: datetime) -> str:
     """A moment as the tables hold it."""
-    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return utc.isoformat(timespec="microseconds")
+    return moment_text(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
 
 
 def as_text_or_none(moment: datetime | None) -> str | None:

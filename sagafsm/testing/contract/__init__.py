@@ -6,10 +6,17 @@ from sagafsm.testing.contract.finding import FindingContract
 from sagafsm.testing.contract.owning import OwningContract
 from sagafsm.testing.contract.reading import ReadingContract
 from sagafsm.testing.contract.requests import RequestsContract
+from sagafsm.testing.contract.writing import WritingContract
 
 
 class StoreContract(
-    CreatingContract, AppendingContract, ReadingContract, OwningContract, RequestsContract, FindingContract
+    CreatingContract,
+    AppendingContract,
+    WritingContract,
+    ReadingContract,
+    OwningContract,
+    RequestsContract,
+    FindingContract,
 ):
     """All that a store promises. Subclass it and give it one fixture, `store`: a fresh, empty store.
 

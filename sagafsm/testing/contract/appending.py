@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -13,7 +14,22 @@ from sagafsm.errors import MailWaits, StoreConflict
 from sagafsm.instance import fold
 from sagafsm.store import Store
 from sagafsm.testing.contract.base import ALICE, BOB, ID, LEASE, Contract
-from sagafsm.testing.histories import batches, blocked, cancel, completed, failed, history, numbered, started, succeeded
+from sagafsm.testing.histories import (
+    START,
+    batches,
+    blocked,
+    cancel,
+    completed,
+    created,
+    failed,
+    history,
+    numbered,
+    retrying,
+    signal,
+    started,
+    succeeded,
+    waiting,
+)
 from sagafsm.testing.racing import failures, race, successes
 
 # One store serves all examples, each with an id of its own; and one contract serves many stores.
@@ -111,9 +127,21 @@ class AppendingContract(Contract):
             assert claimed > token
             assert isinstance(appended, StoreConflict) == (len(store.history(instance_id)) == 2)
 
-    @pytest.mark.parametrize("ending", [(completed(),), (failed(),), (blocked(),), (cancel(), blocked("exhausted"))])
-    def test_an_end_or_a_block_releases(self, store: Store, ending: tuple[e.Event, ...]) -> None:
-        """An append that ends or blocks the instance gives it up in the same commit, and its token stays."""
+    @pytest.mark.parametrize(
+        "ending",
+        [
+            (completed(),),
+            (failed(),),
+            (blocked(),),
+            (cancel(), blocked("exhausted")),
+            (waiting(),),
+            (waiting(START + timedelta(days=1)),),
+            (waiting(), cancel()),
+            (blocked(), e.ChildParked(step="ship", wake_at=START, waiting=True)),
+        ],
+    )
+    def test_an_end_or_a_parking_releases(self, store: Store, ending: tuple[e.Event, ...]) -> None:
+        """An append that ends, blocks or parks the instance gives it up in the same commit, and its token stays."""
         token = self.begin(store)
         self.add(store, token, *ending)
         summary = store.load(ID).summary
@@ -123,10 +151,38 @@ class AppendingContract(Contract):
             self.add(store, token, succeeded("reserve"))
 
     def test_what_is_only_recorded_releases_nothing(self, store: Store) -> None:
-        """An append that neither ends nor blocks leaves the owner."""
+        """An append that neither ends nor parks leaves the owner, and so does one that only sleeps."""
         token = self.begin(store)
         self.add(store, token, e.LateResult(step="reserve", attempt=1), cancel())
+        self.add(store, token, retrying(START + timedelta(days=1)))
+        self.add(store, token, waiting(), succeeded())
         assert store.load(ID).summary.owner == ALICE
+
+    @pytest.mark.parametrize("kept", [cancel("r-9"), e.LateResult(step="reserve", attempt=1), signal("s-9")])
+    def test_who_waits_goes_on_waiting(self, store: Store, kept: e.Event) -> None:
+        """What is only recorded leaves a parked instance parked as it was; anything else ends its wait."""
+        until = START + timedelta(days=1)
+        token = self.begin(store)
+        self.add(store, token, waiting(until))
+        for event, waits in ((kept, True), (succeeded(), False)):
+            token = store.claim(ID, owner=ALICE, lease=LEASE)
+            self.add(store, token, event)
+            summary = store.load(ID).summary
+            assert (waits, until if waits else None) == (summary.waiting, summary.wake_at)
+            assert (None if waits else ALICE) == summary.owner or kept is event
+            store.release(ID, token=token)
+
+    def test_a_migration_changes_the_version_of_the_saga(self, store: Store) -> None:
+        """The summary tells the version under which the instance goes on."""
+        token = self.begin(store)
+        assert store.load(ID).summary.version == 1
+        migrated = e.InstanceMigrated(version=3, fingerprint="f3", steps=created(ID).steps)
+        self.add(store, token, migrated, succeeded())
+        summary = store.load(ID).summary
+        assert (summary.version, store.load(ID).instance.version) == (3, 3)
+        assert [summary] == list(store.find())
+        self.add(store, token, completed())
+        assert store.load(ID).summary.version == 3
 
     def test_a_completed_instance_can_be_claimed_and_sent_back(self, store: Store) -> None:
         """At rest is not the end of the history: the next owner carries it on."""
@@ -166,6 +222,26 @@ class AppendingContract(Contract):
         assert (store.mail(ID), store.load(ID).summary.mail) == ((), 0)
         assert self.add(store, token, succeeded("reserve")) == 6
 
+    def test_mail_above_waits_and_nothing_is_written(self, store: Store) -> None:
+        """What is nested waits for mail of those in which it is nested: no start overtakes a cancel of the root."""
+        token = self.begin(store)
+        nested = self.nest(store, step="pay/bank")
+        store.post(ID, cancel("r-1"))
+        with pytest.raises(MailWaits) as caught:
+            self.add(store, nested, succeeded(), instance_id=f"{ID}/pay/bank")
+        assert caught.value.instance_id == ID
+        assert len(store.history(f"{ID}/pay/bank")) == 2
+        self.add(store, token, cancel("r-1"))
+        assert self.add(store, nested, succeeded(), instance_id=f"{ID}/pay/bank") == 3
+
+    def test_mail_below_keeps_nobody_waiting(self, store: Store) -> None:
+        """Mail of a nested instance is that instance's: its root goes on, and so does another that begins alike."""
+        token, other = self.begin(store), self.begin(store, instance_id=f"{ID}-2")
+        self.nest(store)
+        store.post(f"{ID}/pay", cancel("r-1"))
+        assert self.add(store, token, succeeded()) == 3
+        assert self.add(store, other, succeeded(), instance_id=f"{ID}-2") == 3
+
     def test_a_refused_append_absorbs_nothing(self, store: Store) -> None:
         """Mail stays where it is when the append that would absorb it is refused."""
         token = self.begin(store)
@@ -203,12 +279,16 @@ class AppendingContract(Contract):
         assert (
             folded.state,
             folded.blocked[0].reason if folded.blocked else None,
+            folded.waiting,
+            folded.version,
             folded.wake_at,
             folded.updated_at,
             len(folded.history),
         ) == (
             stored.summary.state,
             stored.summary.blocked,
+            stored.summary.waiting,
+            stored.summary.version,
             stored.summary.wake_at,
             stored.summary.updated_at,
             stored.summary.length,

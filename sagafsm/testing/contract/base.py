@@ -30,6 +30,10 @@ class Contract:
         version = store.load(instance_id).summary.length
         return store.append(instance_id, numbered(events, after=version), expected_version=version, token=token)
 
+    def nest(self, store: Store, *ending: e.Event, step: str = "pay") -> int:
+        """An instance of Alice's, nested in step `step` of the first, with these events: its token."""
+        return self.begin(store, *ending, instance_id=f"{ID}/{step}")
+
     def end(self, store: Store, *ending: e.Event, instance_id: str = ID) -> int:
         """Create an instance and end it: the token it had."""
         token = self.begin(store, instance_id=instance_id)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sagafsm import events as e
 from sagafsm.errors import IllegalTransition, InstanceExists, SagaNotFound, StoreError
 from sagafsm.instance import fold
 from sagafsm.store import Store, Summary
@@ -154,6 +155,35 @@ class CreatingContract(Contract):
             caught.value.operation,
         ) == (ID, "running:reserve", "delete")
         assert len(store.history(ID)) == 2
+
+    def test_delete_removes_what_is_nested(self, store: Store) -> None:
+        """Those nested in an instance go with it, whatever their state, with their mailboxes; and no others."""
+        token = self.begin(store)
+        for name in ("pay", "pay/bank"):
+            self.nest(store, step=name)
+            store.post(f"{ID}/{name}", cancel("r-1"))
+        for name in (f"{ID}-2", f"{ID}0", f"{ID[:-1]}"):
+            store.create(name, history(name))
+        self.add(store, token, failed())
+        store.delete(ID)
+        assert [row.id for row in store.find()] == [ID[:-1], f"{ID}-2", f"{ID}0"]
+        for name in ("pay", "pay/bank"):
+            with pytest.raises(SagaNotFound):
+                store.mail(f"{ID}/{name}")
+        self.nest(store)
+        assert store.mail(f"{ID}/pay") == ()
+
+    @pytest.mark.parametrize("ending", [(), (completed(),)])
+    def test_delete_refuses_what_is_nested(self, store: Store, ending: tuple[e.Event, ...]) -> None:
+        """A nested instance is the evidence of what was done there: it goes with its root, never alone."""
+        self.begin(store)
+        self.nest(store, *ending)
+        with pytest.raises(IllegalTransition) as caught:
+            store.delete(f"{ID}/pay")
+        assert str(caught.value) == (
+            "instance 'o-1/pay' is nested in instance 'o-1', which does not allow 'delete' (allowed: delete of 'o-1')"
+        )
+        assert store.history(f"{ID}/pay")
 
     def test_a_token_of_a_deleted_instance_is_worth_nothing(self, store: Store) -> None:
         """An id that is deleted and created again never sees an old token again."""

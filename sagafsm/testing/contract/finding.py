@@ -13,7 +13,8 @@ from sagafsm import events as e
 from sagafsm.store import Store
 from sagafsm.testing.contract.appending import SHARED_STORE
 from sagafsm.testing.contract.base import ALICE, BOB, LEASE, Contract
-from sagafsm.testing.histories import START, blocked, cancel, completed, failed, history, retrying, started
+from sagafsm.testing.histories import START, blocked, cancel, completed, failed, history, retrying, started, waiting
+from sagafsm.values import replace
 
 NOW = START + timedelta(hours=1)
 SECOND = timedelta(seconds=1)
@@ -41,6 +42,9 @@ class FindingContract(Contract):
         self.put(store, "pending")
         self.put(store, "running", started("charge"))
         self.put(store, "sleeping", started(), retrying(NOW + SECOND))
+        self.put(store, "running/nested", started())
+        self.put(store, "waiting", waiting())
+        self.put(store, "waiting for a time", waiting(NOW + SECOND))
 
     def test_find_lists_all_in_order_of_id(self, store: Store) -> None:
         """Without filters, everything is found, in order of id."""
@@ -60,14 +64,15 @@ class FindingContract(Contract):
         """`saga` is a saga's whole name."""
         self.zoo(store)
         assert self.found(store, saga="refund") == ["other"]
-        assert len(self.found(store, saga="order")) == 8
+        assert len(self.found(store, saga="order")) == 11
         assert self.found(store, saga="ref") == []
 
     def test_find_by_state_and_by_phase(self, store: Store) -> None:
         """`state` is a whole state, or a phase."""
         self.zoo(store)
         assert self.found(store, state="running:charge") == ["exhausted", "running"]
-        assert self.found(store, state="running") == ["blocked", "exhausted", "running", "sleeping"]
+        running = ["blocked", "exhausted", "running", "running/nested", "sleeping", "waiting", "waiting for a time"]
+        assert running == self.found(store, state="running")
         assert self.found(store, state="compensating") == ["compensating"]
         assert self.found(store, state="pending") == ["other", "pending"]
         assert self.found(store, state="completed") == ["completed"]
@@ -81,7 +86,8 @@ class FindingContract(Contract):
         assert self.found(store, blocked=True) == ["blocked", "exhausted"]
         assert self.found(store, blocked="exhausted") == ["exhausted"]
         assert self.found(store, blocked="payload") == []
-        unblocked = ["compensating", "completed", "failed", "other", "pending", "running", "sleeping"]
+        unblocked = ["compensating", "completed", "failed", "other", "pending", "running", "running/nested"]
+        unblocked += ["sleeping", "waiting", "waiting for a time"]
         assert unblocked == self.found(store, blocked=False)
 
     def test_find_by_age(self, store: Store) -> None:
@@ -97,7 +103,8 @@ class FindingContract(Contract):
         self.zoo(store)
         assert self.found(store, state="running:charge", blocked=True) == ["exhausted"]
         assert self.found(store, saga="refund", state="running") == []
-        assert self.found(store, saga="order", state="running", blocked=False, after="running") == ["sleeping"]
+        found = self.found(store, saga="order", state="running", blocked=False, after="running/nested")
+        assert found == ["sleeping", "waiting", "waiting for a time"]
         assert self.found(store, blocked=True, due=NOW) == []
 
     def test_find_limits_and_goes_on_behind_an_id(self, store: Store) -> None:
@@ -106,7 +113,7 @@ class FindingContract(Contract):
         assert self.found(store, limit=2) == ["blocked", "compensating"]
         assert self.found(store, limit=2, after="compensating") == ["completed", "exhausted"]
         assert self.found(store, limit=1, after="otherwise") == ["pending"]
-        assert self.found(store, after="sleeping") == []
+        assert self.found(store, after="waiting for a time") == []
 
     def test_a_page_has_a_hundred_by_default(self, store: Store) -> None:
         """Without `limit`, a page is a hundred."""
@@ -141,7 +148,7 @@ class FindingContract(Contract):
         assert self.found(store, due=NOW, limit=3, after=first[-1]) == ["o-3", "o-4", "o-5"]
 
     def test_due_is_what_is_neither_at_rest_nor_parked(self, store: Store) -> None:
-        """Due: pending or under way; not at rest, not blocked, not asleep."""
+        """Due: roots, pending or under way; not at rest, not blocked, not asleep, not waiting for a signal."""
         self.zoo(store)
         assert self.found(store, due=NOW) == ["compensating", "other", "pending", "running"]
 
@@ -153,6 +160,29 @@ class FindingContract(Contract):
         assert self.found(store, due=wake_at) == ["o-1"]
         assert self.found(store, due=wake_at + SECOND) == ["o-1"]
 
+    def test_a_wait_is_due_when_its_time_has_come(self, store: Store) -> None:
+        """One that waits for a signal is due at its timeout, and without one never."""
+        self.zoo(store)
+        assert "waiting for a time" in self.found(store, due=NOW + SECOND)
+        assert "waiting" not in self.found(store, due=NOW + timedelta(days=365))
+        assert (store.load("waiting").summary.waiting, store.load("waiting").summary.wake_at) == (True, None)
+
+    def test_a_block_with_a_time_is_due_then(self, store: Store) -> None:
+        """A blocked instance with a deadline is due when that has come, and not before."""
+        self.put(store, "o-1", started(), replace(blocked("in_doubt"), wake_at=NOW + SECOND))
+        assert self.found(store, due=NOW) == []
+        assert self.found(store, due=NOW + SECOND) == ["o-1"]
+
+    def test_what_is_nested_is_never_due(self, store: Store) -> None:
+        """A nested instance is recovered as a part of its tree, even when mail waits or its time has come."""
+        self.put(store, "o-1", started())
+        self.put(store, "o-1/pay", started())
+        self.put(store, "o-1/pay/bank", started(), retrying(NOW))
+        store.post("o-1/pay", cancel())
+        assert self.found(store, due=NOW + SECOND) == ["o-1"]
+        assert self.found(store) == ["o-1", "o-1/pay", "o-1/pay/bank"]
+        assert self.found(store, state="running", blocked=False) == ["o-1", "o-1/pay", "o-1/pay/bank"]
+
     def test_due_takes_any_zone(self, store: Store) -> None:
         """A moment is a moment, in whatever zone it is given."""
         elsewhere = timezone(timedelta(hours=-7))
@@ -162,15 +192,16 @@ class FindingContract(Contract):
         assert store.load("o-1").summary.wake_at == NOW
 
     def test_mail_makes_the_parked_due(self, store: Store) -> None:
-        """While mail waits, a blocked or sleeping instance is due; once it is absorbed, no more."""
+        """While mail waits, a blocked, waiting or sleeping instance is due; once it is absorbed, no more."""
         self.zoo(store)
-        for instance_id in ("blocked", "sleeping"):
+        parked = {"blocked", "sleeping", "waiting", "waiting for a time"}
+        for instance_id in parked:
             store.post(instance_id, cancel("r-1"))
-        assert {"blocked", "sleeping"} <= set(self.found(store, due=NOW))
-        for instance_id in ("blocked", "sleeping"):
+        assert parked <= set(self.found(store, due=NOW))
+        for instance_id in parked:
             token = store.claim(instance_id, owner=ALICE, lease=LEASE)
             self.add(store, token, cancel("r-1"), instance_id=instance_id)
-        assert not {"blocked", "sleeping"} & set(self.found(store, due=NOW))
+        assert not parked & set(self.found(store, due=NOW))
 
     def test_due_does_not_ask_for_the_owner(self, store: Store) -> None:
         """Whether an owner is alive is not the store's to say: owned instances are found, with their owner."""

@@ -11,7 +11,7 @@ from sagafsm import events as e
 from sagafsm.errors import IllegalTransition, MailWaits
 from sagafsm.store import Store
 from sagafsm.testing.contract.base import ID, Contract
-from sagafsm.testing.histories import blocked, cancel, completed, failed, history, numbered
+from sagafsm.testing.histories import blocked, cancel, completed, failed, history, numbered, signal
 from sagafsm.testing.racing import failures, race, successes
 from sagafsm.values import replace
 
@@ -92,6 +92,34 @@ class RequestsContract(Contract):
                 store.post(instance_id, cancel("r-1"))
             assert (instance_id, state) == (caught.value.instance_id, caught.value.state)
             assert store.mail(instance_id) == ()
+
+    @pytest.mark.parametrize(
+        ("request_", "operation"),
+        [
+            (cancel(), "cancel"),
+            (signal(), "signal approval"),
+            (e.DecisionMade(decision="retry", step="charge", request_id="o-1#7"), "retry"),
+        ],
+    )
+    def test_a_refused_post_says_what_was_refused(self, store: Store, request_: e.Request, operation: str) -> None:
+        """Cancels, signals and decisions are all requests; the error names the one that came."""
+        self.end(store, failed())
+        with pytest.raises(IllegalTransition) as caught:
+            store.post(ID, request_)
+        told = f"instance 'o-1' is failed, which does not allow {operation!r} (allowed: nothing)"
+        assert told == str(caught.value)
+
+    def test_every_kind_of_request_is_kept_as_it_is(self, store: Store) -> None:
+        """A signal keeps its payload, a decision its result."""
+        self.begin(store)
+        requests = (
+            signal(),
+            e.DecisionMade(decision="resolve(result)", step="pay", by="Zoë", result_json='"€"', request_id="o-1#7"),
+            cancel(),
+        )
+        for request in requests:
+            store.post(ID, request)
+        assert requests == store.mail(ID) == self.reopen(store).mail(ID)
 
     def test_post_is_taken_while_pending_and_while_blocked(self, store: Store) -> None:
         """Parked and unowned instances take requests, too."""

@@ -1,0 +1,255 @@
+"""The core and its drive, broken on purpose in what concerns groups and nested sagas, and the law that notices it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from model import law
+from model.sagas import Kind
+from model.trees.sagas import Awaited, Group, Nested, Part, Step, TreeSaga
+from sagafsm import children, decide, moves, outcome
+from sagafsm import events as e
+from sagafsm.blocking import Question, blocked
+from sagafsm.children import child_id
+from sagafsm.command import Record, Run, RunChild, Wait
+from sagafsm.drivers.drive import Drive
+from sagafsm.drivers.effects import StoreCall
+from sagafsm.drivers.tree import Tree
+from sagafsm.errors import SagaNotFound
+from sagafsm.values import replace
+from sagafsm_adapters import memory
+
+Patch = pytest.MonkeyPatch
+ASK = Step(Kind(compensation=True))
+TWICE = Step(Kind(compensation=True, attempts=2))
+PLAIN = Step(Kind())
+NOTHING = Step(Kind(effect=False))
+PAIR = Group((ASK, ASK))
+
+
+@attrs.frozen
+class Fault:
+    """A way to break them, a saga that shows it, and the law that is reported."""
+
+    name: str
+    law: str
+    saga: TreeSaga
+    inject: Callable[[Patch], None]
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(law: str, *parts: Part) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+    """Note a way to break them."""
+
+    def note(inject: Callable[[Patch], None]) -> Callable[[Patch], None]:
+        FAULTS.append(Fault(inject.__name__, law, TreeSaga(parts), inject))
+        return inject
+
+    return note
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+
+@fault(law.HELD, Group((ASK, ASK), limit=1))
+def a_member_starts_beside_a_doubt(patch: Patch) -> None:
+    def allowed(_: Any, __: Any, ___: Any, commands: Any) -> Any:
+        return [command for command in commands if isinstance(command, Run) and not command.parks]
+
+    patch.setattr(decide, "_allowed", allowed)
+
+
+@fault(law.LIMIT, Group((ASK, ASK), limit=1))
+def the_limit_is_ignored(patch: Patch) -> None:
+    original = decide._forward
+
+    def forward(definition: Any, instance: Any, unit: Any, under_way: Any) -> Any:
+        return original(definition, instance, attrs.evolve(unit, max_concurrency=None), under_way)
+
+    patch.setattr(decide, "_forward", forward)
+
+
+@fault(law.AWAITED, PAIR)
+def the_way_back_begins_while_a_member_runs(patch: Patch) -> None:
+    back, settled = moves._due_back, moves._settled
+    patch.setattr(moves, "_due_back", lambda unit, instance, _: back(unit, instance, ()))
+    patch.setattr(
+        moves, "_settled", lambda step, record: "fail" if record.status == "running" else settled(step, record)
+    )
+
+
+@fault(law.ORDER, PAIR)
+def members_are_undone_in_order_of_start(patch: Patch) -> None:
+    original = moves.next_undo
+    for module in (decide, moves):
+        patch.setattr(
+            module,
+            "next_undo",
+            lambda unit, instance: original(unit, replace(instance, started=instance.started[::-1])),
+        )
+
+
+@fault(law.ONE_UNDO, PAIR)
+def members_are_undone_at_once(patch: Patch) -> None:
+    def backward(unit: Any, instance: Any, under_way: Any) -> Any:
+        free = replace(instance, started=tuple(name for name in instance.started if name not in under_way))
+        record = moves.next_undo(unit, free)
+        return Wait() if record is None else decide._undo(unit, instance, record)
+
+    patch.setattr(decide, "_backward", backward)
+
+
+@fault(law.FIRST_FAILURE, PAIR)
+def a_failure_waits_for_the_other_members(patch: Patch) -> None:
+    original = decide._failed
+
+    def failed(instance: Any, record: Any) -> Any:
+        runs = any(other.status == "running" for other in instance.steps.values())
+        return None if runs else original(instance, record)
+
+    patch.setattr(decide, "_failed", failed)
+
+
+@fault(law.LAST_RESORT, PAIR)
+def a_group_blocks_while_a_member_runs(patch: Patch) -> None:
+    original = decide._forward
+
+    def forward(definition: Any, instance: Any, unit: Any, under_way: Any) -> Any:
+        for step in unit.steps:
+            answer = None if step.name in under_way else decide._next(instance, step, instance.steps[step.name])
+            if isinstance(answer, Question) and not instance.blocked:
+                return Record(events=(blocked(definition, instance, answer),))
+        return original(definition, instance, unit, under_way)
+
+    patch.setattr(decide, "_forward", forward)
+
+
+@fault(law.AFTER_CAUSE, Group((ASK, Step(Kind(compensation=True), "raises"))))
+def what_is_written_ahead_is_called_after_a_cause(patch: Patch) -> None:
+    patch.setattr(Drive, "_call_off", lambda _: False)
+
+
+@fault(law.SAME, Group((PLAIN, NOTHING)))
+def a_member_without_effect_fails_with_its_process(patch: Patch) -> None:
+    original = decide._died
+
+    def died(step: Any, instance: Any, record: Any) -> Any:
+        if step.effect:
+            return original(step, instance, record)
+        error = decide.process_died(record)
+        return Record(events=(e.StepFailed(step=record.name, attempt=record.attempt, error=error),))
+
+    patch.setattr(decide, "_died", died)
+
+
+# Nested sagas ---------------------------------------------------------------------------------------------------------
+
+
+@fault(law.WHOLE_TREE, Nested((ASK,)))
+def a_childs_block_is_not_passed_on(patch: Patch) -> None:
+    patch.setattr(decide, "passed_on", lambda _: ())
+
+
+@fault(law.WHOLE_TREE, Nested((TWICE,)))
+def a_childs_wake_at_is_forgotten(patch: Patch) -> None:
+    _parted(patch, lambda fact: replace(fact, retry_at=None, waits=True))
+
+
+@fault(law.TOLD, Group((ASK, Nested((ASK,)))))
+def a_child_is_not_told_of_the_cause(patch: Patch) -> None:
+    def told(_: Any, __: Any) -> Any:
+        yield from ()
+
+    patch.setattr(Tree, "tell", told)
+
+
+@fault(law.AFTER_CAUSE, Group((ASK, Nested((ASK, ASK)))))
+def a_child_goes_on_after_the_cause_of_its_parent(patch: Patch) -> None:
+    a_child_is_not_told_of_the_cause(patch)
+
+
+@fault(law.NEVER_CREATED, Group((ASK, Nested((ASK,)))))
+def a_child_is_created_after_the_cause(patch: Patch) -> None:
+    original = Tree.open
+
+    def opened(self: Tree, node: Any, run: RunChild) -> Any:
+        name = child_id(node.instance.id, run.step)
+        try:
+            yield StoreCall(functools.partial(self.store.load, name))
+        except SagaNotFound:
+            child, todo = yield from self._create(node, run, name)
+            return child, todo, None
+        return (yield from original(self, node, run))
+
+    patch.setattr(Tree, "open", opened)
+
+
+@fault(law.EVIDENCE, Nested((ASK,)))
+def a_child_that_is_parked_counts_as_done(patch: Patch) -> None:
+    _parted(patch, lambda fact: e.StepSucceeded(step=fact.step, attempt=1, result_json="{}", evidence="child"))
+
+
+@fault(law.RESIDUE, Nested((PLAIN, PLAIN)))
+def a_childs_residue_is_dropped(patch: Patch) -> None:
+    patch.setattr(outcome, "residue_left", lambda _: ())
+
+
+@fault(law.CHILD_RESIDUE, Nested((PLAIN, PLAIN)))
+def a_childs_residue_is_told_otherwise(patch: Patch) -> None:
+    original = outcome.residue_left
+    patch.setattr(
+        outcome, "residue_left", lambda child: tuple(replace(left, reason="abandoned") for left in original(child))
+    )
+
+
+@fault(law.SECOND_RECOVER, Nested((ASK,)))
+def a_child_that_is_parked_is_recorded_again(patch: Patch) -> None:
+    def meet(self: Drive) -> Any:
+        self.root.met.extend(e.ChildParked(step=run.step) for run in children.parked(self.root.instance))
+        yield from ()
+
+    patch.setattr(memory, "_is_due", lambda *_: True)
+    patch.setattr(Drive, "_meet", meet)
+
+
+@fault(law.LET_GO, Nested((TWICE,)))
+def children_are_not_let_go(patch: Patch) -> None:
+    def closed(_: Any, __: Any) -> Any:
+        yield from ()
+
+    patch.setattr(Tree, "close", closed)
+
+
+@fault(law.TRAP, Nested((ASK, Awaited())))
+def a_signal_is_forgotten_with_the_park(patch: Patch) -> None:
+    patch.setattr(children, "unread", lambda *_: 0)
+
+
+@fault(law.TOLD, Group((ASK, Nested((Awaited(),)))))
+def a_child_that_waits_is_not_told_of_the_cause(patch: Patch) -> None:
+    original = children.drive
+
+    def drive(instance: Any, record: Any, direction: Any, key: str) -> Any:
+        return original(
+            replace(instance, cause=None) if record.status == "parked" else instance, record, direction, key
+        )
+
+    patch.setattr(children, "drive", drive)
+
+
+def _parted(patch: Patch, changed: Callable[[e.ChildParked], e.Event]) -> None:
+    """Tell otherwise that a child is parked."""
+    original = outcome._of_child
+
+    def parted(*args: Any) -> Any:
+        fact = original(*args)
+        return changed(fact) if isinstance(fact, e.ChildParked) else fact
+
+    patch.setattr(outcome, "_of_child", parted)

@@ -1,0 +1,48 @@
+"""A write of some events to an instance of a tree, looked at event by event."""
+
+from __future__ import annotations
+
+from model.trees.store import TreeStore
+from sagafsm import events as e
+from sagafsm.definition import Definition, UnitDefinition
+from sagafsm.instance import SagaInstance, fold
+from sagafsm.record import StepRecord
+
+
+class Written:
+    """A write while it is looked at: `was` is the instance before the present event, `now` after it."""
+
+    def __init__(
+        self,
+        store: TreeStore,
+        definition: Definition,
+        before: SagaInstance | None,
+        events: tuple[e.Event, ...],
+        after: SagaInstance,
+    ) -> None:
+        self.store, self.definition, self.after = store, definition, after
+        self.before = before
+        self.events = events if before is not None else events[1:]
+        self.was = self.now = fold(None, events[:1]) if before is None else before
+        above = after.id.rpartition("/")[0]
+        self.parent = store.folded(above) if above else None
+
+    def advance(self, event: e.Event) -> None:
+        """Look at the next event."""
+        self.was, self.now = self.now, fold(self.now, (event,))
+
+    def path(self, step: str) -> str:
+        """A step's path from the root."""
+        return "/".join((*self.after.id.split("/")[1:], step))
+
+    def kind_of(self, step: str) -> str:
+        """What kind of step it is."""
+        return self.definition.by_name[step].kind
+
+    def unit(self, step: str) -> UnitDefinition:
+        """The step or group in whose state the step runs."""
+        return self.definition.units[self.definition.by_name[step].group or step]
+
+    def may_answer(self, record: StepRecord) -> bool:
+        """Whether the step's call outlived its timeout, and may still end within its grace."""
+        return record.error is not None and record.error.type.endswith("AttemptTimedOut")
