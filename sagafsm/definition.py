@@ -105,7 +105,7 @@ class Definition:
     steps: tuple[StepDefinition, ...]
     unknown_on: tuple[type[Exception], ...]
     deadline: timedelta | None
-    limits: Mapping[str, int] = attrs.field(factory=dict)
+    limits: Mapping[str, int | None] = attrs.field(factory=dict)
     migrations: Mapping[int, Migration] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -233,11 +233,18 @@ def _is_label_character(character: str) -> bool:
     return character != "/" and unicodedata.category(character) not in ("Cc", "Cs")
 
 
+_HINTS = {
+    "step": "use title= for free text",
+    "signal": "use title= for free text",
+    "group": "it names a state",
+    "resource": "steps ask for it by a parameter of that name",
+}
+
+
 def check_name(name: str, what: str, taken: Mapping[str, str]) -> None:
-    """Refuse a step or resource name that is no identifier, reserved, or `taken` (name to what has it)."""
+    """Refuse a name, of one of these kinds, that is no identifier, reserved, or `taken` (name to what has it)."""
     if not isinstance(name, str) or not name.isidentifier():
-        hint = "use title= for free text" if what == "step" else "steps ask for it by a parameter of that name"
-        raise DefinitionError(f"{what} name {name!r} is no identifier ({hint})")
+        raise DefinitionError(f"{what} name {name!r} is no identifier ({_HINTS[what]})")
     if name in RESERVED:
         raise DefinitionError(f"{what} name {name!r} is reserved (reserved: {listed(RESERVED)})")
     if name in taken:

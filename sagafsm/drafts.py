@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import attrs
 
 from sagafsm.definition import Definition, Migration, check_limit, check_name, check_nested
 from sagafsm.errors import DefinitionError, listed
-from sagafsm.function import function_name
+from sagafsm.function import Earlier, function_name
 from sagafsm.steps import Defaults, Defined, Options, StepDraft, Undo
 
 
@@ -24,7 +25,7 @@ class Drafts:
     deadline: timedelta | None
     defaults: Defaults
     steps: dict[str, StepDraft] = attrs.field(factory=dict, init=False)
-    limits: dict[str, int] = attrs.field(factory=dict, init=False)
+    limits: dict[str, int | None] = attrs.field(factory=dict, init=False)
     migrations: dict[int, Migration] = attrs.field(factory=dict, init=False)
     _made: Definition | None = attrs.field(default=None, init=False)
     _nested: tuple[Definition, ...] = attrs.field(default=(), init=False)
@@ -59,6 +60,8 @@ class Drafts:
 
     def nest(self, name: str, child: Defined, options: Options, input: Callable[..., Any] | None) -> None:
         """Add a nested saga, or put it again in the place where it already is."""
+        if inspect.getattr_static(child, "definition", None) is None:
+            raise DefinitionError(f"nested saga {name!r} must be a saga, not {child!r}")
         old = self.steps.get(name)
         if old is None or old.child is not child:
             self._check_name(name, "step")
@@ -82,12 +85,9 @@ class Drafts:
 
     def limit(self, group: str, max_concurrency: int | None) -> None:
         """Set how many members of a group run at once; None: all."""
+        check_name(group, "group", {})
         check_limit(max_concurrency, f"group {group!r}")
-        if not isinstance(group, str) or not group.isidentifier():
-            raise DefinitionError(f"group name {group!r} is no identifier")
-        self.limits.pop(group, None)
-        if max_concurrency is not None:
-            self.limits[group] = max_concurrency
+        self.limits[group] = max_concurrency
         self._made = None
 
     def migrate(self, version: int, migration: Migration) -> None:
@@ -105,7 +105,10 @@ class Drafts:
         self._made = None
 
     def _change(self, name: str, draft: StepDraft) -> None:
-        self.steps = _grouped(self.saga, {**self.steps, name: draft}, self.defaults.resources)
+        steps = _grouped(self.saga, {**self.steps, name: draft}, self.defaults.resources)
+        for step in steps.values():
+            _refuse_siblings(step, steps)
+        self.steps = steps
         self._made = None
 
     def restore(self, steps: dict[str, StepDraft]) -> None:
@@ -136,9 +139,25 @@ class Drafts:
                 return
             yield step
 
-    def _earlier(self, name: str, group: str | None) -> tuple[str, ...]:
+    def _earlier(self, name: str, group: str | None) -> Earlier:
         """The steps whose results are there when this one starts: not those that run beside it."""
-        return tuple(step.name for step in self._before(name) if group is None or step.options.group != group)
+        members = {step.name for step in self.steps.values() if group is not None and step.options.group == group}
+        steps = tuple(step.name for step in self._before(name) if step.name not in members)
+        return Earlier(steps, tuple(members - {name}))
+
+    @property
+    def shown(self) -> str:
+        """The steps in order, for people."""
+        told: dict[str, list[str]] = {}
+        for step in self.steps.values():
+            inner = getattr(step.child, "drafts", None)
+            name = step.name if not isinstance(inner, Drafts) else f"{step.name}(saga {inner.saga!r})"
+            told.setdefault(step.options.group or step.name, []).append(name)
+        units = (
+            f"{unit}[{listed(names)}]" if unit in _groups(self.steps.values()) else names[0]
+            for unit, names in told.items()
+        )
+        return " -> ".join(units) or "no steps yet"
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
@@ -199,6 +218,19 @@ def _grouped(saga: str, steps: Mapping[str, StepDraft], resources: Iterable[str]
             check_name(group, "group", taken)
         present = group
     return dict(steps)
+
+
+def _refuse_siblings(step: StepDraft, steps: Mapping[str, StepDraft]) -> None:
+    """Refuse a step that was defined to read a result of what has come to run beside it since."""
+    if step.options.group is None:
+        return
+    for function in step.functions:
+        for parameter in function.parameters:
+            if parameter.source == "step" and steps[parameter.name].options.group == step.options.group:
+                raise DefinitionError(
+                    f"{function.role} of step {step.name!r} takes {parameter.name!r}, "
+                    f"which would run beside it in group {step.options.group!r}, and have no result yet"
+                )
 
 
 def _input_type(saga: str, declared: Any, drafts: Iterable[StepDraft]) -> Any:

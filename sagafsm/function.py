@@ -46,12 +46,13 @@ class Function:
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class Scope(Value):
-    """What a function of one step may ask for by name."""
+    """What a function of one step may ask for by name; not for the results of those that run `beside` it."""
 
     step: str
     role: Role
     earlier: Collection[str]
     resources: Collection[str]
+    beside: Collection[str] = ()
 
     def source(self, name: str) -> Source | None:
         """Where the value of a parameter of that name comes from; None: nowhere."""
@@ -67,6 +68,14 @@ class Scope(Value):
         """Every name that may be asked for."""
         own = ("input", "ctx", "result") if self.role == "compensation" else ("input", "ctx")
         return (*own, *self.earlier, *self.resources)
+
+
+@attrs.frozen
+class Earlier:
+    """The steps whose results are there when a step starts, and those that run `beside` it in its group."""
+
+    steps: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def origin(fn: Callable[..., Any]) -> tuple[str, ...] | None:
@@ -168,6 +177,11 @@ def _source_of(parameter: inspect.Parameter, scope: Scope, what: str) -> Source 
     source = scope.source(parameter.name)
     if source is not None:
         return source
+    if parameter.name in scope.beside:
+        raise DefinitionError(
+            f"{what} takes {parameter.name!r}, which runs beside it in its group, so that it has no result yet "
+            f"(available: {listed(scope.available)})"
+        )
     if scope.role == "compensation" and parameter.name == scope.step:
         raise DefinitionError(f"{what} takes {parameter.name!r}, its own step's name; use 'result'")
     if parameter.default is inspect.Parameter.empty:

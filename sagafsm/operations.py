@@ -224,10 +224,17 @@ class Operations:
             # After a process death the block is yet to be recorded: what it concerns is the step that was running.
             concerned = step or next((block.step for block in instance.blocked), instance.current or "")
             subject = f"result of step {concerned!r} of instance {instance_id!r}"
-            kind = Any if instance.is_at_rest else returns_of(self.driving.registry.of(instance)[0], concerned)
+            kind = Any if instance.is_at_rest else self._returns(instance, concerned)
             result_json = encode(result, kind, subject=subject, max_payload=self.driving.settings.max_payload)
         made = Verdict(decision=verdict, step=step, by=by, reason=reason, result_json=result_json)
         return (yield from self.decide(instance_id, made))
+
+    def _returns(self, instance: SagaInstance, path: str) -> Any:
+        """The type of a step's result, by the name that it has or that a migration is about to change."""
+        definition, fact = self.driving.registry.of(instance)
+        head, slash, rest = path.partition("/")
+        now = head if fact is None else dict(fact.renamed).get(head, head)
+        return returns_of(definition, f"{now}{slash}{rest}")
 
     def _abandon(self, stored: Stored, verdict: Verdict) -> Steps[SagaInstance]:
         """End the instance where it stands; its definition need not be known any more."""

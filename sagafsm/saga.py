@@ -75,7 +75,7 @@ class Saga:
         self._orchestrator: Orchestrator | None = None
 
     def __repr__(self) -> str:
-        return f"<Saga {self.name!r} version {self.version}: {' -> '.join(self.drafts.steps) or 'no steps yet'}>"
+        return f"<Saga {self.name!r} version {self.version}: {self.drafts.shown}>"
 
     # Defining ---------------------------------------------------------------------------------------------------------
 

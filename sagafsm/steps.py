@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
@@ -21,7 +21,7 @@ from sagafsm.definition import (
 )
 from sagafsm.errors import DefinitionError
 from sagafsm.events import StepKind
-from sagafsm.function import Function, Role, Scope, bind, origin
+from sagafsm.function import Earlier, Function, Role, Scope, bind, origin
 from sagafsm.retry import Retry
 from sagafsm.values import Value
 
@@ -74,6 +74,8 @@ class Options(Value):
     def check(self, name: str) -> None:
         """Refuse options that are wrong by themselves."""
         what = f"step {name!r}"
+        if not isinstance(self.title, (str, type(None))):
+            raise DefinitionError(f"{what} takes title= as text, not {self.title!r}")
         check_limit(self.max_concurrency, what)
         if self.pivot and self.when is not None:
             raise DefinitionError(f"{what} is the pivot, which cannot be skipped: when= leaves no way forward or back")
@@ -137,7 +139,7 @@ class StepDraft(Value):
         fn: Callable[..., Any],
         options: Options,
         defaults: Defaults,
-        earlier: Sequence[str],
+        earlier: Earlier,
         *,
         others: Mapping[str, StepDraft],
         old: StepDraft | None,
@@ -166,9 +168,10 @@ class StepDraft(Value):
 
     @classmethod
     def nest(
-        cls, name: str, child: Defined, options: Options, earlier: Sequence[str], input: Callable[..., Any] | None
+        cls, name: str, child: Defined, options: Options, earlier: Earlier, input: Callable[..., Any] | None
     ) -> StepDraft:
         """A nested saga as a step."""
+        options.check(name)
         return cls(
             name=name,
             options=options,
@@ -183,6 +186,7 @@ class StepDraft(Value):
     @classmethod
     def wait(cls, name: str, options: Options) -> StepDraft:
         """A wait for a signal as a step."""
+        options.check(name)
         return cls(name=name, options=options, action=None, origin=None, kind="wait")
 
     def is_same(self, fn: Callable[..., Any]) -> bool:
@@ -202,7 +206,7 @@ class StepDraft(Value):
         check_retry_on(self.name, self.options.retry or defaults.retry, given, defaults.unknown_on)
 
     def with_compensation(
-        self, undo: Undo, defaults: Defaults, earlier: Sequence[str], others: Mapping[str, StepDraft]
+        self, undo: Undo, defaults: Defaults, earlier: Earlier, others: Mapping[str, StepDraft]
     ) -> StepDraft:
         """The step with its compensation."""
         old = self.compensation
@@ -220,7 +224,7 @@ class StepDraft(Value):
         )
         return attrs.evolve(self, compensation=bound)
 
-    def with_probe(self, fn: Callable[..., Any], defaults: Defaults, earlier: Sequence[str]) -> StepDraft:
+    def with_probe(self, fn: Callable[..., Any], defaults: Defaults, earlier: Earlier) -> StepDraft:
         """The step with its probe."""
         old = self.probe
         if old is not None and not old.kept and (old.origin is None or old.origin != origin(fn)):
@@ -275,33 +279,38 @@ class StepDraft(Value):
             input=self.input,
         )
 
-    def input_types(self) -> Iterator[tuple[Any, str]]:
-        """The types that its functions declare for `input`, and where."""
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """Its functions, as far as it has them."""
         undo = None if self.compensation is None else self.compensation.function
         probe = None if self.probe is None else self.probe.function
-        for function in (self.action, undo, probe, self.when, self.input):
-            if function is None:
-                continue
+        found = (self.action, undo, probe, self.when, self.input)
+        return tuple(function for function in found if function is not None)
+
+    def input_types(self) -> Iterator[tuple[Any, str]]:
+        """The types that its functions declare for `input`, and where."""
+        for function in self.functions:
             for parameter in function.parameters:
                 if parameter.source == "input" and parameter.type is not Any:
                     yield parameter.type, f"by the {function.role} of step {self.name!r} as"
 
 
-def _bind(fn: Callable[..., Any], name: str, role: Role, earlier: Sequence[str], defaults: Defaults) -> Function:
+def _bind(fn: Callable[..., Any], name: str, role: Role, earlier: Earlier, defaults: Defaults) -> Function:
     if not callable(fn):
         raise DefinitionError(f"the {role} of step {name!r} must be a function, not {fn!r}")
-    return bind(fn, Scope(step=name, role=role, earlier=earlier, resources=defaults.resources))
+    scope = Scope(step=name, role=role, earlier=earlier.steps, resources=defaults.resources, beside=earlier.beside)
+    return bind(fn, scope)
 
 
 def _bind_pure(
-    fn: Callable[..., Any] | None, name: str, role: Literal["when", "input"], earlier: Sequence[str]
+    fn: Callable[..., Any] | None, name: str, role: Literal["when", "input"], earlier: Earlier
 ) -> Function | None:
     """A function that is asked before its step starts. It is pure: it is given no resources, and is not async."""
     if fn is None:
         return None
     if not callable(fn):
         raise DefinitionError(f"{role}= of step {name!r} must be a function, not {fn!r}")
-    bound = bind(fn, Scope(step=name, role=role, earlier=earlier, resources=()))
+    bound = bind(fn, Scope(step=name, role=role, earlier=earlier.steps, resources=(), beside=earlier.beside))
     if bound.is_async:
         raise DefinitionError(f"{role}= of step {name!r} is async, but it is pure: it may be asked again at any time")
     return bound

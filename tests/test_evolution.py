@@ -189,6 +189,24 @@ def test_a_migration_is_asked_once(way: str, store: Store) -> None:
     assert "completed" == bench.ask("resume", "o-1").state
 
 
+def test_a_result_told_is_of_the_new_steps_type(memory: Store) -> None:
+    """`resolve` with the decision that migrates: what is told is stored as the renamed step's type."""
+
+    def act() -> timedelta:
+        raise TimeoutError
+
+    service = Service()
+    old = saga_of(service, b={})
+    service.script = {"b": ["lost"]}
+    bench = Bench(memory, old)
+    bench.run()
+    new = bench.saga = Saga("order", version=2)
+    new.add_step("bee", act, lambda: None)
+    new.migrate_from(1)(lambda: {"b": "bee"})
+    instance = bench.ask("resolve", "o-1", result=timedelta(seconds=5), reason="looked")
+    assert ("completed", ["bee"]) == (instance.state, list(instance.results))
+
+
 def test_without_anything_to_do_it_is_migrated_all_the_same(way: str, memory: Store) -> None:
     """Recovery of a pending one migrates and starts; a parked one is not touched."""
     service = Service()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given
@@ -106,3 +107,57 @@ def test_every_step_that_would_wait_or_stay_is_told(shapes: list[dict[str, Any]]
             expected.append((name, "irreversible"))
 
     assert expected == told(saga)
+
+
+def test_the_risks_of_a_nested_saga_are_told_by_path() -> None:
+    """In its place, those of its steps; of itself there are none, as its history tells what it did."""
+    bank, payment, saga = Saga("bank"), Saga("payment"), Saga("order")
+    bank.add_step("transfer", act, undo)
+    payment.add_step("charge", act, undo, probe=act)
+    payment.add_saga("bank", bank)
+    saga.add_step("reserve", act, undo, in_doubt="retry")
+    saga.add_saga("pay", payment)
+    saga.add_step("ship", act, undo, group="g")
+    saga.add_step("mail", lambda copies=1: None, group="g", in_doubt="retry")
+
+    waits = "has neither probe nor policy: a crash here waits for a person"
+    assert [
+        ("pay/bank/transfer", "waits_for_a_person", f"step 'pay/bank/transfer' {waits}"),
+        ("ship", "waits_for_a_person", f"step 'ship' {waits}"),
+        ("mail", "irreversible",
+         "step 'mail' has no compensation and is no pivot: what it did stays when the saga goes back"),
+        ("mail", "parameter_left_alone",
+         "parameter 'copies' of the action of step 'mail' matches nothing: its default is used"),
+    ] == [(risk.step, risk.kind, risk.message) for risk in saga.risks()]  # fmt: skip
+
+
+def test_a_wait_without_a_timeout_waits_for_ever() -> None:
+    """Unless a deadline ends it, the saga's or its parent's; behind the pivot no deadline does."""
+    hour = timedelta(hours=1)
+
+    def waits(*, timeout: timedelta | None = None, deadline: timedelta | None = None, above: timedelta | None = None):
+        child, saga = Saga("child", deadline=deadline), Saga("order", deadline=above)
+        child.wait_for("approval", timeout=timeout)
+        saga.add_saga("pay", child)
+        return [(risk.step, str(risk)) for risk in saga.risks()]
+
+    whole = "wait 'pay/approval' has no timeout: without its signal the instance waits for ever"
+    assert [("pay/approval", whole)] == waits()
+    assert [] == waits(timeout=hour) == waits(deadline=hour) == waits(above=hour)
+
+    saga = Saga("order", deadline=hour)
+    saga.add_step("ship", act, pivot=True, in_doubt="retry")
+    saga.wait_for("receipt")
+    assert [("receipt", "waits_for_ever")] == told(saga)
+
+
+def test_parameters_of_conditions_are_told_too() -> None:
+    """A `when` or a computed input that asks for nothing there is, with a default, is left alone."""
+    child, saga = Saga("payment"), Saga("order")
+    child.add_step("charge", act, effect=False)
+    saga.add_step("check", act, effect=False, when=lambda sum=1: True)
+    saga.add_saga("pay", child, input=lambda amount=1: amount)
+    left = "parameter {!r} of the {} of step {!r} matches nothing: its default is used"
+    assert [left.format("sum", "when", "check"), left.format("amount", "input", "pay")] == [
+        str(risk) for risk in saga.risks()
+    ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sagafsm.definition import Definition
+from sagafsm.definition import Definition, StepDefinition, UnitDefinition
 
 
 def mermaid(definition: Definition) -> str:
     """A `stateDiagram-v2`: the way forward, the way back, the ends. Left out is `abandon`, which leaves every state."""
     names = {state: _identifier(state) for state in definition.states}
-    titles = {step.name: step.title or step.name for step in definition.steps}
+    titles = {unit.name: _title(unit) for unit in definition.units.values()}
     lines = ["stateDiagram-v2"]
     lines += [f"    state {_quoted(_label(state, titles))} as {name}" for state, name in names.items()]
     lines.append(f"    [*] --> {names['pending']}")
@@ -22,6 +22,19 @@ def mermaid(definition: Definition) -> str:
 def _identifier(state: str) -> str:
     # A step may be called "end" or "state", which Mermaid reserves; a prefix of our own never is.
     return "s_" + state.replace(":", "_")
+
+
+def _title(unit: UnitDefinition) -> str:
+    """What a state is about: a step, or a group with its members; a nested saga is one box, and says so."""
+    members = [_told(step) for step in unit.steps]
+    return members[0] if unit.steps[0].group is None else f"{unit.name} ({', '.join(members)})"
+
+
+def _told(step: StepDefinition) -> str:
+    title = step.title or step.name
+    if step.child is not None:
+        return f"{title} (saga {step.child.saga})"
+    return f"{title} (signal)" if step.kind == "wait" else title
 
 
 def _label(state: str, titles: dict[str, str]) -> str:

@@ -19,12 +19,13 @@ def act() -> None: ...
 def undo(result: Any) -> None: ...
 
 
-def saga_of(titles: list[str | None], undone: list[bool], pivot: int | None) -> Saga:
+def saga_of(titles: list[str | None], undone: list[bool], pivot: int | None, grouped: tuple[int, int] = (0, 0)) -> Saga:
     saga = Saga("drawn")
     for position, title in enumerate(titles):
         before = pivot is None or position < pivot
         compensation = undo if undone[position] and before else None
-        saga.add_step(f"s{position}", act, compensation, title=title, pivot=position == pivot)
+        group = "g" if grouped[0] <= position < grouped[1] and position != pivot and before else None
+        saga.add_step(f"s{position}", act, compensation, title=title, pivot=position == pivot, group=group)
     return saga
 
 
@@ -32,7 +33,8 @@ def saga_of(titles: list[str | None], undone: list[bool], pivot: int | None) -> 
 def drawn_sagas(draw: st.DrawFn) -> Saga:
     titles = draw(st.lists(st.none() | st.text(max_size=20), min_size=1, max_size=6))
     undone = draw(st.lists(st.booleans(), min_size=len(titles), max_size=len(titles)))
-    return saga_of(titles, undone, draw(st.none() | st.integers(0, len(titles) - 1)))
+    pivot = draw(st.none() | st.integers(0, len(titles) - 1))
+    return saga_of(titles, undone, pivot, draw(st.tuples(st.integers(0, 5), st.integers(0, 5))))
 
 
 STATE = re.compile(r'    state "([^"\n]*)" as (\w+)')
@@ -53,6 +55,48 @@ def test_every_row_is_drawn_and_nothing_else(saga: Saga) -> None:
     ends = ["    [*] --> s_pending", "    s_completed --> [*]", "    s_failed --> [*]"]
     assert len(lines) == 1 + len(names) + len(arrows) + len(ends)
     assert set(ends) < set(lines)
+
+
+def test_groups_and_nested_sagas_are_one_box_each() -> None:
+    """A group tells its members, a nested saga whose it is, a wait that it is one; each is one state on the way."""
+    payment = Saga("card payment")
+    payment.add_step("charge", act, undo)
+    saga = Saga("order")
+    saga.add_step("reserve", act, undo, group="stock")
+    saga.add_step("pack", act, undo, group="stock", title="Pack; wrap")
+    saga.add_saga("pay", payment, title="Payment")
+    saga.wait_for("approval")
+
+    assert (
+        saga.diagram()
+        == """\
+stateDiagram-v2
+    state "pending" as s_pending
+    state "running stock (reserve, Pack#59; wrap)" as s_running_stock
+    state "running Payment (saga card payment)" as s_running_pay
+    state "running approval (signal)" as s_running_approval
+    state "completed" as s_completed
+    state "compensating Payment (saga card payment)" as s_compensating_pay
+    state "compensating stock (reserve, Pack#59; wrap)" as s_compensating_stock
+    state "failed" as s_failed
+    [*] --> s_pending
+    s_pending --> s_running_stock: start
+    s_running_stock --> s_running_pay: succeed
+    s_running_pay --> s_running_approval: succeed
+    s_running_approval --> s_completed: succeed
+    s_running_stock --> s_failed: fail
+    s_running_pay --> s_compensating_stock: fail
+    s_running_approval --> s_compensating_pay: fail
+    s_running_stock --> s_compensating_stock: go_back
+    s_running_pay --> s_compensating_pay: go_back
+    s_running_approval --> s_compensating_pay: go_back
+    s_completed --> s_compensating_pay: go_back
+    s_compensating_stock --> s_failed: undo
+    s_compensating_pay --> s_compensating_stock: undo
+    s_pending --> s_failed: cancel
+    s_completed --> [*]
+    s_failed --> [*]"""
+    )
 
 
 TEXTS = {
