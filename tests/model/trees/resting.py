@@ -153,13 +153,17 @@ def _blocks(state: State, instance: SagaInstance, prefix: str) -> Iterator[tuple
 
 def moments_of(state: State, instance: SagaInstance) -> Iterator[datetime]:
     """When something of the instance or below it goes on by itself."""
+    # Doubts are settled in order of start, so that the first one's backoff is that of all.
+    doubts = [
+        n for n in instance.started if instance.steps[n].status == "in_doubt" and instance.steps[n].action.wake_at
+    ]
     for record in instance.steps.values():
         if record.undo == "waiting" and record.compensation.wake_at is not None:
             yield record.compensation.wake_at
         elif record.until is not None and record.status == "running" and instance.cause is None:
             yield record.until
         elif record.action.wake_at is not None and instance.cause is None:
-            retried = record.status == "waiting" or (record.status == "in_doubt" and not instance.blocked)
+            retried = record.status == "waiting" or (record.name in doubts[:1] and not instance.blocked)
             yield from (record.action.wake_at,) if retried else ()
     for _, child in _unfinished(state, instance):
         yield from moments_of(state, child)
