@@ -19,11 +19,26 @@ settings.load_profile("sagafsm")
 PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
 
 
+# What they find does not depend on the Python: CI sits them on one, and the rest on two.
+EXAMS = (
+    "test_model",
+    "test_model_trees",
+    "test_every_failure",
+    "test_random_trees",
+    "test_tree_controls",
+    "test_kill_many",
+    "test_kill_tree",
+)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the exams that take minutes, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in EXAMS:
+            item.add_marker(pytest.mark.exam)
     if config.getoption("--long"):
         return
     for item in items:

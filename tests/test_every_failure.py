@@ -43,6 +43,9 @@ def test_every_pair_of_failures_ends_clean(size: int, part: int) -> None:
     - Each crash with each later one, so also those during the recovery from the first.
     - Each failure that takes place, with each crash point of the life in which it does.
     - Each failure with each of another call, where one life can have both.
+
+    In all 235 crash points, 215 single failures, and 12,859 pairs: 5,196 of crashes, 5,519 of a failure and a crash,
+    2,144 of failures.
     """
     seed = EVERY_PAIR[size]
     Sitting(seeded(seed, [size]), seed).pairs(part, parts(size))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sagafsm.store import Store
 from support.lives import Life
 from support.plans import SagaPlan, sagas, scripts
+from support.sittings import requests_for
 from support.stores import new_store
 from support.verdicts import check
 
@@ -47,7 +48,7 @@ def fresh(kind: str, folders: Iterator[Path]) -> Store:
 
 
 def test_any_tree_ends_clean(place: tuple[str, str], folders: Iterator[Path]) -> None:
-    """Laws 1 to 12 and 15 for groups, nested sagas and waits, with up to four failures and four deaths."""
+    """Laws 1 to 12 and 15 for groups, nested sagas and waits, with up to four failures, four deaths and two requests."""
     kind, way = place
     common: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
@@ -57,7 +58,9 @@ def test_any_tree_ends_clean(place: tuple[str, str], folders: Iterator[Path]) ->
         store = fresh(kind, folders)
         try:
             script = data.draw(scripts(plan))
-            life = Life(store, plan, script, frozenset(where), seed, way, careless)
+            come = list(requests_for(plan))
+            asked = data.draw(st.dictionaries(st.integers(1, 80), st.sampled_from(come), max_size=2))
+            life = Life(store, plan, script, frozenset(where), seed, way, careless, asked)
             life.live()
             check(life)
         finally:

@@ -57,15 +57,7 @@ class Drive:
                 mail = yield from self.root.journal.mail()
                 yield from self._meet()
                 yield from self._settle(self.root, None, opening=opening, mail=mail)
-            while True:
-                # Written out, as this comes by at every call: each generator more costs as much as a commit in memory.
-                if self._heard:
-                    node, heard = self._heard.popleft()
-                    yield from self._settle(node, heard)
-                elif self._pending:
-                    yield from self._hear()
-                elif not (yield from self._slept()):
-                    return
+            yield from self.go_on()
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -74,6 +66,18 @@ class Drive:
                     node.ended(run)
             yield Leave(tuple(self._pending), interrupted=not isinstance(error, Exception))
             raise
+
+    def go_on(self) -> Steps[None]:
+        """Commit what was heard and hear what comes, until nothing is left to be heard or waited for."""
+        while True:
+            # Written out, as this comes by at every call: each generator more costs as much as a commit in memory.
+            if self._heard:
+                node, heard = self._heard.popleft()
+                yield from self._settle(node, heard)
+            elif self._pending:
+                yield from self._hear()
+            elif not (yield from self._slept()):
+                return
 
     def _meet(self) -> Steps[None]:
         """Hear of nested sagas at rest that the root takes for parked: a process died while it abandoned the tree."""
@@ -221,9 +225,9 @@ class Drive:
         early = until is not None and until > self.settings.clock.now()
         if node is None or run is None:
             return
+        node.children.pop(run.step, None)
         yield from self.tree.close(child)
         if isinstance(command, (Rest, Park, Await)) or early or child.instance.is_at_rest:
-            node.children.pop(run.step, None)
             self._hears(node, run, Parted(child=child.instance, until=until if early else None))
 
     # Waiting ----------------------------------------------------------------------------------------------------------

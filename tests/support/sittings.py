@@ -18,6 +18,12 @@ from support.verdicts import check
 Script = Mapping[str, tuple[str, ...]]
 
 
+def requests_for(plan: SagaPlan) -> Iterator[e.Request]:
+    """What may come in at any moment: a cancel, and each signal that is not sent before."""
+    yield e.CancelRequested(request_id="r-2", by="me", reason="no")
+    yield from (signal_for(step) for step in plan.walk() if step.signal in ("late", "during"))
+
+
 @attrs.define(eq=False)
 class Sitting:
     """One saga under every failure; `lives` counts them by kind. A life that goes wrong says how it can be had again."""
@@ -47,28 +53,32 @@ class Sitting:
 
     def singles(self) -> Iterator[tuple[Script, Life]]:
         """Nothing fails; then each thing does, alone."""
-        whole = self.live("whole")
-        yield {}, whole
+        for script, life in self.failures():
+            yield script, life
+            if not script:
+                self.points(life)
+
+    def points(self, whole: Life) -> None:
+        """Each crash, and each request, at each point of a life in which nothing fails."""
         for point in range(1, whole.ticks + 1):
             self.live("crash", crashes=(point,))
-            for request in self.requests():
+            for request in requests_for(self.plan):
                 self.live("request", requests={point: request})
+
+    def failures(self) -> Iterator[tuple[Script, Life]]:
+        """None, and then each alone."""
+        yield {}, self.live("whole")
         for call, told in failures(self.plan):
             script = {call: told}
             life = self.live("failure", script=script)
             yield script, life
 
-    def requests(self) -> Iterator[e.Request]:
-        """What may come in at any moment: a cancel, and each signal that is not sent before."""
-        yield e.CancelRequested(request_id="r-2", by="me", reason="no")
-        yield from (signal_for(step) for step in self.plan.walk() if step.signal in ("late", "during"))
-
     def pairs(self, part: int = 0, of: int = 1) -> None:
-        """After the singles, each crash with each later one, each failure with each crash, and with each other.
+        """Beside the singles, each crash with each later one, each failure with each crash, and with each other.
 
-        `part` of so many: those whose first is its turn.
+        `part` of so many: those whose first is its turn; the singles are the first part's.
         """
-        lives = list(self.singles())
+        lives = list(self.failures() if part else self.singles())
         _, whole = lives[0]
         for first in range(1 + part, whole.ticks + 1, of):
             once = self.live("crash, again", crashes=(first,))

@@ -101,6 +101,31 @@ def steps_and_functions() -> None:
     assert_type(added.saga, Saga)
 
 
+def holds(input: str) -> bool:
+    return bool(input)
+
+
+def same(input: str) -> str:
+    return input
+
+
+def more_than_a_row_of_steps() -> None:
+    trip = Saga("trip", version=2)
+    member = trip.step(name="hotel", group="stay", when=holds, max_concurrency=2)(act)
+    assert_type(member, Step[[], str])
+    trip.group("stay", max_concurrency=2)
+    assert_type(trip.add_saga("papers", order, input=same, group="both", title="Papers"), None)
+    assert_type(trip.wait_for("approval", timeout=SECOND), None)
+
+    @trip.migrate_from(1)
+    def renamed() -> dict[str, str | None]:
+        return {"room": "hotel", "old": None}
+
+    assert_type(renamed(), dict[str, str | None])
+    trip.wait_for("approval", timeout=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    trip.add_saga("papers", "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def context() -> Context:
     return Context(
         saga="order",
@@ -183,6 +208,8 @@ def a_sync_orchestrator(store: Store) -> None:
         assert_type(orchestrator.resume("o-1"), SagaInstance)
         assert_type(orchestrator.recover(), RecoveryReport)
         assert_type(orchestrator.get("o-1"), SagaInstance)
+        assert_type(orchestrator.signal("o-1", "approval", {"by": "me"}, request_id="r"), SagaInstance)
+        assert_type(orchestrator.fork("o-1", at=3, resources={"shop": []}), Orchestrator)
         found = orchestrator.find(
             saga="order", state="running", blocked="in_doubt", older_than=SECOND, after="a", limit=3
         )

@@ -143,4 +143,4 @@ SETS: dict[str, Callable[[], list[TreeSaga]]] = {
 def all_sagas() -> list[TreeSaga]:
     """Every one of them. On some two things may go wrong on one path, on the others one."""
     made = (enumerate(sagas()) for sagas in SETS.values())
-    return [attrs.evolve(saga, mishaps=1 if number % 8 else 2) for sagas in made for number, saga in sagas]
+    return [attrs.evolve(saga, mishaps=1 if number % 16 else 2) for sagas in made for number, saga in sagas]

@@ -15,14 +15,14 @@ import attrs
 import sagafsm.driving
 from model.trees.copies import copied, nodes_of
 from model.trees.laws import TreeLaws
-from model.trees.resting import waits
+from model.trees.resting import let_go, waits
 from model.trees.sagas import TreeSaga
 from model.trees.state import State
 from model.trees.store import ROOT, Contents, TreeStore
 from sagafsm import events as e
 from sagafsm.drivers.claims import release
 from sagafsm.drivers.drive import Drive
-from sagafsm.drivers.effects import Effect, Enter, First, Leave, Pending, Reply, Sleep, Steps, StoreCall
+from sagafsm.drivers.effects import Effect, Enter, First, Leave, Pending, Reply, Sleep, Steps, StoreCall, Write
 from sagafsm.drivers.lease import Lease, _running
 from sagafsm.drivers.settings import Settings
 from sagafsm.driving import Driving
@@ -30,6 +30,7 @@ from sagafsm.errors import IllegalTransition
 from sagafsm.instance import SagaInstance
 from sagafsm.moves import passed_pivot
 from sagafsm.operations import Operations
+from sagafsm.recovery import RecoveryReport
 from sagafsm.registry import Registry
 from sagafsm.signals import has_signal
 
@@ -202,9 +203,9 @@ class Performance:
     @staticmethod
     def _carried_out(steps: Steps[Any], effect: Effect) -> Effect:
         match effect:
-            case StoreCall(call=call):
+            case StoreCall() | Write():
                 try:
-                    answer = call()
+                    answer = effect.call() if isinstance(effect, StoreCall) else effect.write.alone(effect.store)
                 except Exception as error:
                     return steps.throw(error)
                 return steps.send(answer)
@@ -228,9 +229,12 @@ class Performance:
         return self._done(kept, None)
 
     def _done(self, drive: Drive | None, result: Any) -> Done:
-        return Done(
-            self.store.contents(), self.clock.moment, drive, tuple(self.points), self.touches, self.posted, result
-        )
+        contents = self.store.contents()
+        failed = isinstance(result, RecoveryReport) and result.errors
+        if drive is None and not failed:
+            mine = () if self.state.drive is None else nodes_of(self.state.drive.root)
+            let_go(self.state.contents, contents, {node.journal.lease.token for node in mine})
+        return Done(contents, self.clock.moment, drive, tuple(self.points), self.touches, self.posted, result)
 
     def _touched(self, instance_id: str, writes: bool) -> None:
         if instance_id == ROOT:
@@ -251,8 +255,7 @@ class Performance:
 def _goes_on(drive: Drive) -> Steps[None]:
     """`Drive.run` from where it waits, and `Driving`, which lets go of the instances then."""
     try:
-        while (yield from drive._goes_on()):
-            pass
+        yield from drive.go_on()
     except GeneratorExit:
         raise
     except BaseException as error:

@@ -17,6 +17,7 @@ from sagafsm import events as e
 from sagafsm.blocking import Question, blocked
 from sagafsm.children import child_id
 from sagafsm.command import Record, Run, RunChild, Wait
+from sagafsm.drivers import node
 from sagafsm.drivers.drive import Drive
 from sagafsm.drivers.effects import StoreCall
 from sagafsm.drivers.tree import Tree
@@ -27,6 +28,7 @@ from sagafsm_adapters import memory
 Patch = pytest.MonkeyPatch
 ASK = Step(Kind(compensation=True))
 TWICE = Step(Kind(compensation=True, attempts=2))
+AGAIN = Step(Kind(in_doubt="retry", compensation=True, attempts=2))
 PLAIN = Step(Kind())
 NOTHING = Step(Kind(effect=False))
 PAIR = Group((ASK, ASK))
@@ -45,11 +47,13 @@ class Fault:
 FAULTS: list[Fault] = []
 
 
-def fault(law: str, *parts: Part) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
+def fault(
+    law: str, *parts: Part, silence: bool = False
+) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
     """Note a way to break them."""
 
     def note(inject: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        FAULTS.append(Fault(inject.__name__, law, TreeSaga(parts), inject))
+        FAULTS.append(Fault(inject.__name__, law, TreeSaga(parts, silence=silence), inject))
         return inject
 
     return note
@@ -229,7 +233,7 @@ def children_are_not_let_go(patch: Patch) -> None:
 
 @fault(law.TRAP, Nested((ASK, Awaited())))
 def a_signal_is_forgotten_with_the_park(patch: Patch) -> None:
-    patch.setattr(children, "unread", lambda *_: 0)
+    patch.setattr(node, "_is_overtaken", lambda *_: False)
 
 
 @fault(law.TOLD, Group((ASK, Nested((Awaited(),)))))
@@ -242,6 +246,30 @@ def a_child_that_waits_is_not_told_of_the_cause(patch: Patch) -> None:
         )
 
     patch.setattr(children, "drive", drive)
+
+
+@fault(law.WHOLE_TREE, Nested((AGAIN,)), silence=True)
+def a_child_that_is_left_in_its_grace_is_not_woken(patch: Patch) -> None:
+    original = outcome._of_child
+
+    def parted(instance: Any, command: Any, told: Any) -> Any:
+        known = attrs.evolve(told, until=None) if isinstance(told, outcome.Parted) else told
+        return original(instance, command, known)
+
+    patch.setattr(outcome, "_of_child", parted)
+
+
+@fault(law.WHOLE_TREE, Group((AGAIN, Nested((Awaited(timeout=True),)))))
+def a_child_sleeps_as_long_as_its_group(patch: Patch) -> None:
+    patch.setattr(decide, "_parks_until", lambda _: ())
+
+
+@fault(law.WHOLE_TREE, Group((ASK, Nested((Awaited(timeout=True),)))))
+def an_abandoned_child_is_not_looked_for(patch: Patch) -> None:
+    def meet(_: Any) -> Any:
+        yield from ()
+
+    patch.setattr(Drive, "_meet", meet)
 
 
 def _parted(patch: Patch, changed: Callable[[e.ChildParked], e.Event]) -> None:

@@ -223,6 +223,9 @@ class TreeLaws:
 
     def _blocked(self, written: Written, event: e.InstanceBlocked) -> None:
         was = written.was
+        expected = written.decisions(event)
+        if event.decisions != expected:
+            broken(DECISIONS, f"{event} ({event.reason}) offers {event.decisions}, not {expected}")
         if was.phase != "running":
             return
         for record in _records(written.definition, was):
@@ -234,8 +237,6 @@ class TreeLaws:
                 or sleeps
             ):
                 broken(LAST_RESORT, f"{event} while {record.name} is {record.status}")
-        if len(set(event.decisions)) != len(event.decisions) or "abandon" not in event.decisions:
-            broken(DECISIONS, f"{event} offers {event.decisions}")
 
     def _completed(self, written: Written, event: e.InstanceCompleted) -> None:
         if written.was.cause is not None:

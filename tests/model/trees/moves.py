@@ -14,7 +14,7 @@ from model.trees.driver import CANCEL, Asked, Done, Driver, Ended, may_be_posted
 from model.trees.resting import moments_of
 from model.trees.sagas import TreeSaga
 from model.trees.state import State, World
-from model.trees.store import ROOT, TreeStore
+from model.trees.store import ROOT, Contents, TreeStore
 from model.world import NOW
 from sagafsm import events as e
 from sagafsm.command import Run, RunAction, RunCompensation
@@ -117,12 +117,7 @@ class Environment:
         recovers: Asked = lambda o: o.recover()  # noqa: E731
         done = self.driver.ask(state, recovers)
         changed = bool(done.result is None or done.result.resumed)
-        if (
-            changed
-            and state.left
-            and done.contents != {}
-            and _lengths(done) != {k: len(v.history) for k, v in state.contents.items()}
-        ):
+        if state.left and (done.drive is not None or _lengths(done.contents) != _lengths(state.contents)):
             broken(SECOND_RECOVER, f"{state.root} goes on, although its driver has just left it")
         if changed:
             yield from self._follows(state, "recover", True, state.world, partial(self.driver.ask, state, recovers))
@@ -154,11 +149,8 @@ class Environment:
         asked: Asked = lambda o: o.decide(ROOT, verdict)  # noqa: E731
         good = decision not in ("abandon", "skip") and block is not None
         label = decision if step is None else f"{decision} {step}"
-        mail = bool(state.contents[ROOT].mail())
-        meets = self.saga.thorough
-        for move, done in self._with_deaths(
-            state, label, good, world, partial(self.driver.ask, state, asked), meets=meets
-        ):
+        mail, asks = bool(state.contents[ROOT].mail()), partial(self.driver.ask, state, asked)
+        for move, done in self._with_deaths(state, label, good, world, asks, meets=self.saga.thorough):
             if done is not None and done.refusal is not None and not mail:
                 broken(DECISIONS, f"{label} is offered and refused: {done.refusal}")
             yield (
@@ -299,8 +291,8 @@ class Environment:
         return moved._replace(cancels=0) if moved.root.cause is not None and not self.saga.thorough else moved
 
 
-def _lengths(done: Done) -> dict[str, int]:
-    return {key: len(entry.history) for key, entry in done.contents.items()}
+def _lengths(contents: Contents) -> dict[str, int]:
+    return {key: len(entry.history) for key, entry in contents.items()}
 
 
 def _put(world: World, position: int, times: int) -> World:

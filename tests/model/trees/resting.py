@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime
 
 from model.law import (
@@ -22,7 +22,7 @@ from model.law import (
 )
 from model.trees.sagas import TreeSaga
 from model.trees.state import State, World
-from model.trees.store import ROOT, TreeStore
+from model.trees.store import ROOT, Contents, TreeStore
 from sagafsm.children import child_id
 from sagafsm.command import Prepare, Run, RunAction, RunCompensation, RunProbe
 from sagafsm.drivers.drive import Drive
@@ -84,6 +84,17 @@ def _limits(node: Node) -> None:
         _limits(child)
 
 
+def let_go(before: Contents, after: Contents, mine: Container[int | None]) -> None:
+    """A driver that has left owns nothing; the claim of a process that died before may still be there.
+
+    `mine` are the tokens that the driver had before.
+    """
+    for key, entry in after.items():
+        known = key in before and before[key].claim.token == entry.claim.token
+        if entry.claim.owner is not None and (not known or entry.claim.token in mine):
+            broken(LET_GO, f"{key} is still owned by {entry.claim.owner}")
+
+
 # Where nobody drives --------------------------------------------------------------------------------------------------
 
 
@@ -103,9 +114,6 @@ def rests(saga: TreeSaga, state: State) -> None:
 
 
 def _parked(state: State, root: SagaInstance) -> None:
-    for key, entry in state.contents.items():
-        if entry.claim.owner is not None:
-            broken(LET_GO, f"{key} is still owned by {entry.claim.owner}")
     moments = set(moments_of(state, root))
     # A call that outlived its timeout may end without a commit, which alone could say when the root goes on: then
     # every recovery looks.
@@ -145,13 +153,17 @@ def _blocks(state: State, instance: SagaInstance, prefix: str) -> Iterator[tuple
 
 def moments_of(state: State, instance: SagaInstance) -> Iterator[datetime]:
     """When something of the instance or below it goes on by itself."""
+    # Doubts are settled in order of start, so that the first one's backoff is that of all.
+    doubts = [
+        n for n in instance.started if instance.steps[n].status == "in_doubt" and instance.steps[n].action.wake_at
+    ]
     for record in instance.steps.values():
         if record.undo == "waiting" and record.compensation.wake_at is not None:
             yield record.compensation.wake_at
         elif record.until is not None and record.status == "running" and instance.cause is None:
             yield record.until
         elif record.action.wake_at is not None and instance.cause is None:
-            retried = record.status == "waiting" or (record.status == "in_doubt" and not instance.blocked)
+            retried = record.status == "waiting" or (record.name in doubts[:1] and not instance.blocked)
             yield from (record.action.wake_at,) if retried else ()
     for _, child in _unfinished(state, instance):
         yield from moments_of(state, child)

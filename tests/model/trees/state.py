@@ -112,15 +112,18 @@ def _key_of_instance(instance: SagaInstance, now: datetime) -> tuple[Any, ...]:
         _until(instance.wake_at, now),
         instance.started,
         tuple(sorted(signal.name for signal in instance.signals)),
-        tuple(_key_of_record(record, now, back) for record in instance.steps.values()),
+        tuple(
+            _key_of_record(record, now, back, 0 if cause is None else cause.number)
+            for record in instance.steps.values()
+        ),
     )
 
 
-def _key_of_record(record: StepRecord, now: datetime, back: bool) -> tuple[Any, ...]:
+def _key_of_record(record: StepRecord, now: datetime, back: bool, cause: int) -> tuple[Any, ...]:
     undo: tuple[Any, ...] = (record.undo,)
     if record.undo not in (None, "undone", "skipped"):
         undo = (record.undo, *_key_of_calls(record.compensation, now))
-    child = None if record.child is None else _key_of_child(record.child, now)
+    child = None if record.child is None else _key_of_child(record.child, now, cause)
     if back or record.status in _SETTLED:
         status = "failed" if back and record.status == "waiting" else record.status
         return (status, record.result_json is None, record.prepared, undo, child)
@@ -145,12 +148,12 @@ def _key_of_calls(calls: Calls, now: datetime) -> tuple[Any, ...]:
     return (calls.spent, calls.deaths, _until(calls.wake_at, now))
 
 
-def _key_of_child(child: Child, now: datetime) -> tuple[Any, ...]:
+def _key_of_child(child: Child, now: datetime, cause: int) -> tuple[Any, ...]:
     return (
         tuple((block.step, block.reason) for block in child.blocks),
         child.waits,
         _until(child.retry_at, now),
-        child.goes_back,
+        cause > child.parked,
         tuple(
             (type(order).__name__, getattr(order, "decision", None), getattr(order, "step", None))
             for order in child.orders

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from model.sagas import Kind, ModelSaga
+from model.table import row
 from model.trees.store import TreeStore
 from sagafsm import events as e
+from sagafsm.children import child_id
 from sagafsm.definition import Definition, UnitDefinition
 from sagafsm.instance import SagaInstance, fold
 from sagafsm.record import StepRecord
@@ -42,6 +45,18 @@ class Written:
     def unit(self, step: str) -> UnitDefinition:
         """The step or group in whose state the step runs."""
         return self.definition.units[self.definition.by_name[step].group or step]
+
+    def decisions(self, event: e.InstanceBlocked) -> tuple[e.Decision, ...]:
+        """The decisions that DESIGN's table allows; of a nested saga, those that it offers itself."""
+        name, _, below = event.step.partition("/")
+        if below:
+            child = self.store.folded(child_id(self.after.id, name))
+            blocks = () if child is None else child.blocked
+            return next((block.decisions for block in blocks if block.step == below), ())
+        steps = self.definition.steps
+        kinds = tuple(Kind(compensation=step.can_undo, pivot=step.pivot) for step in steps)
+        position = list(self.definition.by_name).index(name)
+        return row(ModelSaga(kinds), event.reason, position, cause=self.was.cause is not None)
 
     def may_answer(self, record: StepRecord) -> bool:
         """Whether the step's call outlived its timeout, and may still end within its grace."""
