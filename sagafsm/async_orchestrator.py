@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from sagafsm import events as e
 from sagafsm.clock import Clock, SystemClock
 from sagafsm.decision import Verdict
+from sagafsm.definition import check_duration
 from sagafsm.drivers.async_ import AsyncPerformer
 from sagafsm.drivers.effects import Steps
 from sagafsm.drivers.journal import Listener
@@ -34,8 +35,9 @@ POLL = timedelta(seconds=1)
 class AsyncOrchestrator:
     """Runs instances against one store on the caller's loop; the arguments are those of `Orchestrator`.
 
-    `max_in_flight` bounds how many instances it drives at once: what would drive one more waits, so that whoever asks
-    faster than the services answer is held back.
+    `max_in_flight` bounds how many instances it drives at once for `run`, `resume`, `advance`, `recover` and `serve`:
+    what would drive one more waits, so that whoever asks faster than the services answer is held back. Requests and
+    decisions never wait for that.
 
     Async actions run on the loop, sync ones on threads, the store on one writer thread. It belongs to one loop. As an
     async context manager on the main thread it drains on SIGTERM, as `Orchestrator` does: the process ends once every
@@ -70,10 +72,12 @@ class AsyncOrchestrator:
         self._owns_store = isinstance(store, str)
         self.store: Store = open_store(store) if isinstance(store, str) else store
         self._operations = operations_of(self.store, sagas=sagas, resources=resources, settings=settings, owner=owner)
+        self._is_entered = False
         self._performer = AsyncPerformer(clock)
         self._server = Server(self._operations, self._performer, self._drive, max_in_flight)
 
     async def __aenter__(self) -> Self:
+        self._is_entered = True
         self._stopping.install()
         return self
 
@@ -155,7 +159,7 @@ class AsyncOrchestrator:
 
         One that cannot be resumed is reported and does not stop the others; a second pass changes nothing.
         """
-        return await self._perform(self._operations.recover())
+        return await self._drive(self._operations.recover())
 
     async def serve(self, *, poll: timedelta = POLL) -> None:
         """Drive whatever can go on, from whoever started it, until the orchestrator closes or SIGTERM comes.
@@ -164,8 +168,14 @@ class AsyncOrchestrator:
         once. What cannot be driven is logged, and the others go on. A stop drains: outcomes under way are recorded,
         nothing new starts, and no step is left in doubt.
         """
-        with self._stopping.working():
-            await self._server.serve(poll)
+        check_duration(poll, "serve, as poll=,")
+        self._stopping.install()
+        try:
+            with self._stopping.working():
+                await self._server.serve(poll)
+        finally:
+            if not self._is_entered:
+                self._stopping.restore()
 
     # Looking ----------------------------------------------------------------------------------------------------------
 
@@ -209,7 +219,7 @@ class AsyncOrchestrator:
         Raises:
             IllegalTransition: it is at rest, or its pivot has succeeded.
         """
-        return await self._drive(self._operations.cancel(id, by=by, reason=reason))
+        return await self._perform(self._operations.cancel(id, by=by, reason=reason))
 
     async def signal(self, id: str, name: str, payload: Any = None, *, request_id: str | None = None) -> SagaInstance:
         """Give an instance a signal that it waits for, or will; return it once that is handled, if it can be.
@@ -221,7 +231,7 @@ class AsyncOrchestrator:
             RequestError: the saga waits for no such signal.
             IllegalTransition: it is at rest, goes back, or is past that wait.
         """
-        return await self._drive(self._operations.signal(id, name, payload, request_id=request_id))
+        return await self._perform(self._operations.signal(id, name, payload, request_id=request_id))
 
     async def fork(self, id: str, *, at: int, resources: Mapping[str, Any] | None = None) -> AsyncOrchestrator:
         """A what-if: the instance as it was once event `at` was recorded, in memory, in an orchestrator of its own.
@@ -234,7 +244,14 @@ class AsyncOrchestrator:
         store = open_store("memory://")
         await self._perform(self._operations.fork(id, at, store))
         driving = self._operations.driving
-        return AsyncOrchestrator(store, sagas=driving.registry.sagas, resources=resources, clock=driving.settings.clock)
+        return AsyncOrchestrator(
+            store,
+            sagas=driving.registry.sagas,
+            resources=resources,
+            clock=driving.settings.clock,
+            max_payload=driving.settings.max_payload,
+            max_in_flight=self._server.max_in_flight,
+        )
 
     async def retry(
         self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
@@ -268,7 +285,7 @@ class AsyncOrchestrator:
             reason=reason,
             result=result if result is not NOT_GIVEN else None,
         )
-        return await self._drive(steps)
+        return await self._perform(steps)
 
     async def compensate(
         self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None
@@ -292,4 +309,4 @@ class AsyncOrchestrator:
         self, id: str, decision: e.Decision, step: str | None, by: str | None, reason: str | None
     ) -> SagaInstance:
         verdict = Verdict(decision=decision, step=step, by=by or login_name(), reason=reason)
-        return await self._drive(self._operations.decide(id, verdict))
+        return await self._perform(self._operations.decide(id, verdict))

@@ -12,6 +12,9 @@ from sagafsm.instance import SagaInstance
 from sagafsm.record import Child, StepRecord
 from sagafsm.values import replace
 
+# No request of a user's own can have an id that begins so.
+HANDED_DOWN = "\x1f"
+
 
 def child_id(instance_id: str, step: str) -> str:
     """The id of the instance of a nested saga."""
@@ -85,11 +88,11 @@ def _requests(instance: SagaInstance, record: StepRecord, direction: e.Direction
     cause = instance.cause
     if cause is not None and direction == "action":
         reason = f"its parent {instance.id!r} goes back: {cause}"
-        yield e.CancelRequested(request_id=f"{instance.id}#{cause.number}", by=cause.by, reason=reason)
+        yield e.CancelRequested(request_id=f"{HANDED_DOWN}{instance.id}#{cause.number}", by=cause.by, reason=reason)
     for order in record.child.orders if record.child is not None else ():
         if isinstance(order, e.DecisionMade):
             path = (order.step or "").partition("/")[2]
-            request_id = order.request_id or f"{instance.id}#{order.number}"
+            request_id = order.request_id or f"{HANDED_DOWN}{instance.id}#{order.number}"
             yield replace(order, number=0, at=e.UNSTAMPED, state=None, step=path, request_id=request_id)
         else:
             yield replace(order, number=0, at=e.UNSTAMPED, state=None, name=order.name.partition("/")[2])

@@ -59,9 +59,10 @@ def _refused(instance: SagaInstance, definition: Definition, renamed: Mapping[st
     new = {name: after for name, after in renamed.items() if after in definition.by_name}
     current = _members(instance)
     for name, record in instance.steps.items():
-        if name not in instance.started and record.status in ("pending", "skipped"):
-            continue
         after = definition.by_name.get(new.get(name) or "")
+        is_next = after is None and name in current
+        if name not in instance.started and record.status in ("pending", "skipped") and not is_next:
+            continue
         if after is not None:
             yield from _changed(before[name], record, after)
         elif name in current:
@@ -123,6 +124,8 @@ def _out_of_order(instance: SagaInstance, definition: Definition, new: Mapping[s
     if len(here) > 1:
         yield f"the steps in which it is, {listed(map(repr, members))}, stand in different states"
     if not here:
+        if instance.state == "completed":
+            yield from _new_pivot(instance, definition, new, len(definition.units))
         return
     place, past = min(here), [step.name for step in instance.outline]
     first, last = past.index(members[0]), past.index(members[-1])

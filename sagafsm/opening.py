@@ -45,6 +45,15 @@ def operations_of(
     owner: str | None,
 ) -> Operations:
     """The operations of an orchestrator with these sagas registered."""
+    if not hasattr(store, "append"):
+        raise DefinitionError(f"an orchestrator takes a store as a URL or as a Store, not {store!r}")
+    largest = settings.max_payload
+    if isinstance(largest, bool) or not isinstance(largest, int) or largest < 1:
+        raise DefinitionError(f"an orchestrator takes a max_payload of 1 or more, in bytes, not {largest!r}")
+    if settings.on_event is not None and not callable(settings.on_event):
+        raise DefinitionError(f"an orchestrator takes on_event= as a function, not {settings.on_event!r}")
+    if not isinstance(sagas, Iterable):
+        raise DefinitionError(f"an orchestrator takes sagas=[...], a list of them, not {sagas!r}")
     if hasattr(sagas, "definition"):
         raise DefinitionError(f"an orchestrator takes sagas=[...], a list of them, not {sagas!r}")
     if resources is not None and not isinstance(resources, Mapping):

@@ -191,6 +191,7 @@ class Operations:
 
         By a nested instance's id it goes to the root, which passes it on.
         """
+        check_request(instance_id, request_id)
         root, _, path = instance_id.partition("/")
         path = f"{path}/{name}" if path else name
         stored = yield from self.driving.load(root)
@@ -284,6 +285,19 @@ def check_words(operation: str, *, by: object, reason: object, required: bool) -
             raise RequestError(f"{operation!r} takes {name}= as text, not {value!r}")
     if required and not reason:
         raise RequestError(f"{operation!r} takes reason=, which the history keeps; it is empty")
+
+
+def check_request(instance_id: object, request_id: object) -> None:
+    """Refuse ids that are none.
+
+    Raises:
+        RequestError: the instance's is no text, or the request's is given and no text of 1 to 200 printable characters.
+    """
+    if not isinstance(instance_id, str):
+        raise RequestError(f"'signal' takes an instance's id as text, not {instance_id!r}")
+    if request_id is None or (isinstance(request_id, str) and 0 < len(request_id) <= 200 and request_id.isprintable()):
+        return
+    raise RequestError(f"'signal' takes request_id= as text of 1 to 200 printable characters, not {request_id!r}")
 
 
 def _check_filters(**given: object) -> None:

@@ -207,7 +207,13 @@ class Orchestrator:
         store = open_store("memory://")
         self._perform(self._operations.fork(id, at, store))
         driving = self._operations.driving
-        return Orchestrator(store, sagas=driving.registry.sagas, resources=resources, clock=driving.settings.clock)
+        return Orchestrator(
+            store,
+            sagas=driving.registry.sagas,
+            resources=resources,
+            clock=driving.settings.clock,
+            max_payload=driving.settings.max_payload,
+        )
 
     def retry(
         self, id: str, *, step: str | None = None, by: str | None = None, reason: str | None = None

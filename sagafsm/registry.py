@@ -24,7 +24,7 @@ class Registry:
         Raises:
             DefinitionError: it is no saga, or not well defined.
         """
-        if not hasattr(saga, "definition"):
+        if isinstance(saga, type) or not hasattr(saga, "definition"):
             raise DefinitionError(f"an orchestrator runs sagas, not {saga!r}")
         definition = saga.definition
         self._sagas[definition.saga, definition.version] = saga

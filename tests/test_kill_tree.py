@@ -13,6 +13,7 @@ from sagafsm import Orchestrator, SagaInstance, SagaNotFound
 from sagafsm import events as e
 from support import killed_tree
 
+TESTS = Path(__file__).parent
 CALLS = [f"{when} {call}" for call in "abcd" for when in ("before", "after")]
 UNDOS = [f"{when} undo {call}" for call in "dcba" for when in ("before", "after")]
 LAST = 14
@@ -29,8 +30,8 @@ def some(chosen: set[str]) -> list[object]:
 
 
 def kill(folder: Path, way: str, mark: str) -> None:
-    command = [sys.executable, killed_tree.__file__, str(folder), way, mark]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-m", killed_tree.__name__, str(folder), way, mark]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=TESTS)
     assert -signal.SIGKILL == child.returncode, child.stderr
 
 
@@ -96,13 +97,13 @@ def test_a_killed_tree_is_whole_again_beside_a_loop(mark: str, tmp_path: Path) -
 def test_a_tree_killed_at_every_moment_in_turn_gets_through(tmp_path: Path) -> None:
     """One tree whose processes are killed again and again."""
     for mark in ("after b", "after c", "before z", "after undo d", "before undo b"):
-        command = [sys.executable, killed_tree.__file__, str(tmp_path), "sync", mark]
-        subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        command = [sys.executable, "-m", killed_tree.__name__, str(tmp_path), "sync", mark]
+        subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=TESTS)
     check(tmp_path)
 
 
 def test_without_a_mark_it_comes_to_the_same(tmp_path: Path) -> None:
     """And the marks are where they are said to be: so many commits there are."""
-    command = [sys.executable, killed_tree.__file__, str(tmp_path), "sync", "nowhere"]
-    assert 0 == subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+    command = [sys.executable, "-m", killed_tree.__name__, str(tmp_path), "sync", "nowhere"]
+    assert 0 == subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=TESTS).returncode
     check(tmp_path)

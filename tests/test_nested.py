@@ -492,7 +492,7 @@ def test_a_decision_by_path(
         below.reason,
         below.result_json,
     )
-    assert f"o-1#{made[0].number}" == below.request_id
+    assert f"\x1fo-1#{made[0].number}" == below.request_id
     assert () == store.mail("o-1/pay")
     if decision == "skip":
         assert (("pay/fee", "skipped", "fee!"),) == instance.residue

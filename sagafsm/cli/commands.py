@@ -33,6 +33,10 @@ StepName = Annotated[str | None, typer.Option("--step", help="The step, where mo
 By = Annotated[str | None, typer.Option("--by", help="Who decides; by default the login name.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the history.")]
 MaybeWhy = Annotated[str | None, typer.Option("--reason", help="Why; kept in the history.")]
+Seconds = Annotated[
+    float | None, typer.Option("--older-than", min=0, max=1e10, help="Unchanged for this many seconds.")
+]
+Poll = Annotated[float, typer.Option("--poll", min=0.01, max=86_400, help="Seconds between two looks at the store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON an instance.")]
 
 
@@ -59,7 +63,7 @@ def list_(
     saga: Annotated[str | None, typer.Option("--name", help="Only of the saga of this name.")] = None,
     state: Annotated[str | None, typer.Option("--state", help="A state (running:charge) or phase (running).")] = None,
     blocked: Annotated[bool, typer.Option("--blocked", help="Only those that wait for a decision.")] = False,
-    older_than: Annotated[float | None, typer.Option("--older-than", help="Unchanged for this many seconds.")] = None,
+    older_than: Seconds = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
@@ -132,7 +136,7 @@ def serve(
     saga: Sagas,
     resources: Given = None,
     max_in_flight: Annotated[int, typer.Option("--max-in-flight", min=1, help="How many instances at once.")] = 256,
-    poll: Annotated[float, typer.Option("--poll", min=0.01, help="Seconds between two looks at the store.")] = 1.0,
+    poll: Poll = 1.0,
 ) -> None:
     """Drive whatever can go on, until SIGTERM or Ctrl-C: what is under way is recorded, nothing new starts."""
     from sagafsm.cli.serving import serve_until_stopped  # noqa: PLC0415 - it takes asyncio

@@ -249,13 +249,21 @@ class Drive:
         pending, reply = first
         node, run = self._pending[pending]
         if run is None:
-            # Its turn may have come: that is looked at when it is committed.
-            del self._pending[pending]
-            yield from self._settle(node, None)
+            yield from self._look(pending, node)
             return
         if isinstance(reply, Refusal) and outer is not None:
             reply = attrs.evolve(reply, outer=outer)
         self._take(pending, node, run, reply)
+
+    def _look(self, pending: Pending, node: Node) -> Steps[None]:
+        """The turn of a call may have come, or a cancel, a deadline or a stop: a commit sees all of them."""
+        del self._pending[pending]
+        try:
+            yield from self._read_from(node.parent)
+            if node.is_open:
+                yield from self._settle(node, None, mail=(yield from node.journal.mail()))
+        finally:
+            node.passes_on(pending)
 
     def _call_off(self) -> bool:
         """Let those actions be that are not begun yet when their instance, or one above it, has come to go back.

@@ -11,6 +11,7 @@ from sagafsm.command import Run, RunAction
 from sagafsm.definition import Definition
 
 Key = tuple[str, int, str]
+LONGEST_WAIT = 1.0
 
 
 @attrs.define(eq=False)
@@ -52,15 +53,27 @@ class Limits:
                 return
 
     async def freed(self, key: Key, limit: int) -> None:
-        """Return when a call of that step may start, as far as one can tell now."""
+        """Return when a call of that step may start, as far as one can tell now, or when it is time to look around.
+
+        Whoever waits here also has mail, a deadline and a stop to look at.
+        """
         if self._running.get(key, 0) < limit:
             return
         future = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, deque()).append(future)
+        waiting = self._waiting.setdefault(key, deque())
+        waiting.append(future)
         try:
-            await future
+            await asyncio.wait({future}, timeout=LONGEST_WAIT)
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
+            if future.done():
                 # It was woken and will not look: the next one must.
                 self._wake(key)
             raise
+        finally:
+            if not future.done():
+                waiting.remove(future)
+
+    def pass_on(self, key: Key, limit: int) -> None:
+        """Wake the next one, where whoever was woken has not started a call."""
+        if self._running.get(key, 0) < limit:
+            self._wake(key)

@@ -152,6 +152,11 @@ class Node:
         key, limit = limits.key(self.definition, run), self.definition.by_name[run.step].max_concurrency
         return None if key is None or limit is None or early else Pending(QueueCall(limits, key, limit))
 
+    def passes_on(self, queued: Pending) -> None:
+        """Let the next one look whose call waits for the same turn."""
+        if isinstance(queued.call, QueueCall):
+            queued.call.limits.pass_on(queued.call.key, queued.call.limit)
+
     def pending(self, run: Run) -> Pending:
         """The call that a command orders.
 

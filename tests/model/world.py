@@ -61,7 +61,7 @@ DROPPED = {
 
 # What sagas of single steps never set; `model.groups` has the others.
 UNUSED = {
-    StepRecord: {"prepared", "input_json", "until", "child"},
+    StepRecord: {"prepared", "input_json", "until", "child", "keyed"},
     Calls: set[str](),
     SagaInstance: {"signals", "waiting"},
 }

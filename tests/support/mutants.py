@@ -67,17 +67,6 @@ def cause_not_posted_to_nested(patch: Patch) -> None:
 
 
 @mutant
-def cause_not_passed_further_down(patch: Patch) -> None:
-    tell = Tree.tell
-
-    def quietly(self: Tree, child: Any) -> Any:
-        yield from tell(self, child)
-        return False
-
-    patch.setattr(Tree, "tell", quietly)
-
-
-@mutant
 def requests_above_not_read(patch: Patch) -> None:
     def nothing(self: Drive, above: Any) -> Any:
         return False

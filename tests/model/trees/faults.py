@@ -252,9 +252,9 @@ def a_child_that_waits_is_not_told_of_the_cause(patch: Patch) -> None:
 def a_child_that_is_left_in_its_grace_is_not_woken(patch: Patch) -> None:
     original = outcome._of_child
 
-    def parted(instance: Any, command: Any, told: Any) -> Any:
+    def parted(command: Any, told: Any) -> Any:
         known = attrs.evolve(told, until=None) if isinstance(told, outcome.Parted) else told
-        return original(instance, command, known)
+        return original(command, known)
 
     patch.setattr(outcome, "_of_child", parted)
 
