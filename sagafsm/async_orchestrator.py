@@ -10,14 +10,13 @@ from typing import Any, Self, TypeVar
 from sagafsm import events as e
 from sagafsm.clock import Clock, SystemClock
 from sagafsm.decision import Verdict
-from sagafsm.definition import check_duration
 from sagafsm.drivers.async_ import AsyncPerformer
 from sagafsm.drivers.effects import Steps
 from sagafsm.drivers.journal import Listener
 from sagafsm.drivers.limits import Limits
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
-from sagafsm.errors import DefinitionError, SagaError
+from sagafsm.errors import DefinitionError, RequestError, SagaError
 from sagafsm.instance import SagaInstance
 from sagafsm.opening import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
 from sagafsm.operations import verdict_of
@@ -168,7 +167,8 @@ class AsyncOrchestrator:
         once. What cannot be driven is logged, and the others go on. A stop drains: outcomes under way are recorded,
         nothing new starts, and no step is left in doubt.
         """
-        check_duration(poll, "serve, as poll=,")
+        if not isinstance(poll, timedelta) or poll <= timedelta(0):
+            raise RequestError(f"serve takes poll= as a positive timedelta, not {poll!r}")
         self._stopping.install()
         try:
             with self._stopping.working():

@@ -17,8 +17,9 @@ from typing import Any
 import attrs
 import pytest
 
-from sagafsm import AsyncOrchestrator, DefinitionError, Orchestrator, Retry, Saga
+from sagafsm import AsyncOrchestrator, DefinitionError, Orchestrator, Retry, Saga, SagaInstance
 from sagafsm import events as e
+from sagafsm.errors import RequestError
 
 OFTEN = timedelta(milliseconds=20)
 
@@ -356,3 +357,87 @@ def test_a_bound_that_is_none_is_refused(wrong: Any) -> None:
     with pytest.raises(DefinitionError) as caught:
         saga.add_step("a", lambda: None, max_concurrency=wrong)
     assert f"step 'a' takes a max_concurrency of 1 or more, not {wrong!r}" == str(caught.value)
+
+
+# Who queues also has other things to look at ---------------------------------------------------------------------------
+
+
+def queued(holds: float, work: Callable[[AsyncOrchestrator, Saga], Awaitable[Any]]) -> Any:
+    """Do some work while one instance holds the only turn of a step for so long."""
+    saga = Saga("s")
+
+    @saga.step(max_concurrency=1, effect=False)
+    async def bounded(input: float) -> float:
+        await asyncio.sleep(input)
+        return input
+
+    async def main() -> Any:
+        orchestrator = AsyncOrchestrator("memory://", sagas=[saga])
+        holder = asyncio.create_task(orchestrator.run(saga, holds, id="holder"))
+        await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(30):
+                return await work(orchestrator, saga)
+        finally:
+            holder.cancel()
+            await asyncio.wait({holder})
+            await orchestrator.close()
+
+    return asyncio.run(main())
+
+
+def test_a_stop_reaches_all_that_queue() -> None:
+    """Law 18: `close()` drains, however many wait for a turn that will not come any more."""
+
+    async def work(orchestrator: AsyncOrchestrator, saga: Saga) -> list[str]:
+        waiting = [asyncio.create_task(orchestrator.run(saga, 0.0, id=f"o-{n}")) for n in range(5)]
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(orchestrator.close())
+        await asyncio.wait({closing, *waiting})
+        return [task.result().state for task in waiting]
+
+    assert ["pending"] * 5 == queued(1.0, work)
+
+
+def test_a_cancel_reaches_what_queues() -> None:
+    """Law 10: queued calls never start; the cancel need not wait until another instance's call has ended."""
+
+    async def work(orchestrator: AsyncOrchestrator, saga: Saga) -> SagaInstance:
+        waiting = asyncio.create_task(orchestrator.run(saga, 0.0, id="o-1"))
+        await asyncio.sleep(0.05)
+        await orchestrator.cancel("o-1", reason="changed my mind")
+        return await waiting
+
+    instance = queued(3600.0, work)
+    assert ("failed", True) == (instance.state, instance.compensated)
+    assert "pending" == instance.steps["bounded"].status
+
+
+def test_a_request_waits_for_no_place_in_flight() -> None:
+    """Law 12: a cancel is posted at once, also when it is meant for the instance that holds the last place."""
+    saga = Saga("s", retry=Retry(2, backoff=timedelta(hours=1), jitter=False))
+
+    @saga.step
+    async def fails(input: int) -> int:
+        raise ValueError("not yet")
+
+    async def main() -> SagaInstance:
+        async with AsyncOrchestrator("memory://", sagas=[saga], max_in_flight=1) as orchestrator:
+            run = asyncio.create_task(orchestrator.run(saga, 1, id="o-1"))
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(30):
+                await orchestrator.cancel("o-1", reason="changed my mind")
+                return await run
+
+    assert "failed" == asyncio.run(main()).state
+
+
+@pytest.mark.parametrize("wrong", [5, None, timedelta(0), timedelta(-1)])
+def test_a_poll_that_is_no_duration_is_refused(wrong: Any) -> None:
+    async def main() -> None:
+        async with AsyncOrchestrator("memory://") as orchestrator:
+            await orchestrator.serve(poll=wrong)
+
+    with pytest.raises(RequestError) as caught:
+        asyncio.run(main())
+    assert f"serve takes poll= as a positive timedelta, not {wrong!r}" == str(caught.value)
