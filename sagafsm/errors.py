@@ -40,11 +40,16 @@ class RequestError(SagaError, ValueError):
 class DefinitionChanged(SagaError, RuntimeError):
     """An instance was begun under another definition than the one at hand; the instance is untouched."""
 
-    def __init__(self, instance_id: str, saga: str, version: int, differences: tuple[str, ...]) -> None:
+    def __init__(
+        self, instance_id: str, saga: str, version: int, differences: tuple[str, ...], *, migrating: bool = False
+    ) -> None:
         self.instance_id, self.saga, self.version, self.differences = instance_id, saga, version, differences
+        way_out = "register the old definition under its version and give the new one another"
+        if migrating:
+            way_out = f"a migration loses nothing: keep what it needs, or register version {version} too"
         super().__init__(
             f"instance {instance_id!r} was begun under another definition of saga {saga!r} version {version}: "
-            f"{'; '.join(differences)} (register the old definition under its version and give the new one another)"
+            f"{'; '.join(differences)} ({way_out})"
         )
 
 

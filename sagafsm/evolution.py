@@ -23,7 +23,7 @@ def migrated(instance: SagaInstance, definition: Definition, names: Mapping[str,
     renamed = {step.name: names.get(step.name, step.name) for step in instance.outline}
     refused = tuple(_refused(instance, definition, renamed))
     if refused:
-        raise DefinitionChanged(instance.id, instance.saga, instance.version, refused)
+        raise DefinitionChanged(instance.id, instance.saga, instance.version, refused, migrating=True)
     return e.InstanceMigrated(
         version=definition.version,
         fingerprint=definition.fingerprint,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from sagafsm.definition import Definition, differences
@@ -46,7 +48,7 @@ class Registry:
         if saga is None:
             successor = self._successor(instance)
             if successor is not None:
-                return successor, migrated(instance, successor, successor.migrations[instance.version]())
+                return successor, migrated(instance, successor, _names(successor, instance.version))
             self._refuse_other_version(instance)
             known = listed(f"{name!r} version {version}" for name, version in sorted(self._sagas))
             raise DefinitionError(
@@ -79,3 +81,18 @@ class Registry:
     def sagas(self) -> tuple[Defined, ...]:
         """Every saga that is registered."""
         return tuple(self._sagas.values())
+
+
+def _names(successor: Definition, version: int) -> Mapping[str, str | None]:
+    """What a migration says.
+
+    Raises:
+        DefinitionError: it raised instead.
+    """
+    try:
+        return successor.migrations[version]()
+    except Exception as error:
+        raise DefinitionError(
+            f"the migration of saga {successor.saga!r} from version {version} raised {error!r} (it takes nothing, "
+            "and returns the steps' new names by their old ones)"
+        ) from error

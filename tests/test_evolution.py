@@ -294,7 +294,7 @@ def test_a_nested_signal_follows_its_saga(way: str, memory: Store) -> None:
 
 # Refused --------------------------------------------------------------------------------------------------------------
 
-END = "(register the old definition under its version and give the new one another)"
+END = "(a migration loses nothing: keep what it needs, or register version 1 too)"
 A_TO_C = {"a": {}, "b": {}, "c": {}}
 NESTED: dict[str, dict[str, Any]] = {"charge": {}}
 REFUSALS: list[tuple[str, Mapping[str, Any], Mapping[str, Any], dict[str, str | None], str]] = [
@@ -529,3 +529,19 @@ def test_the_deadline_is_that_of_creation(memory: Store) -> None:
     before = bench.run()
     bench.saga = newer(service, {"b": {}})
     assert before.deadline == bench.ask("resume", "o-1").deadline
+
+
+def test_a_migration_that_raises_is_told(memory: Store) -> None:
+    """What the author's function raises names the saga and the version, and leaves the instance alone."""
+    bench, service = left_in_b(memory, "sync")
+    bench.saga = version(2, service, {"a": {}, "b": {}}, way="sync")
+
+    @bench.saga.migrate_from(1)
+    def broken() -> dict[str, str | None]:
+        raise ValueError("no idea")
+
+    assert (
+        "the migration of saga 'order' from version 1 raised ValueError('no idea') (it takes nothing, and returns the "
+        "steps' new names by their old ones)"
+    ) == message_of(DefinitionError, lambda: bench.ask("resume", "o-1"))
+    assert "running:b" == bench.get().state
