@@ -15,7 +15,7 @@ import attrs
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaInstance, SagaNotFound
 from sagafsm import events as e
-from sagafsm.errors import StoreError
+from sagafsm.errors import IllegalTransition, StoreError
 from sagafsm.instance import Block
 from sagafsm.store import Store
 from support.clock import FakeClock
@@ -227,7 +227,13 @@ class Life:
         if operation == "skip" or (operation == "compensate" and not self.world.steps[block.step].compensation):
             self.given_up.add(block.step)
         self.abandoned = self.abandoned or operation == "abandon"
-        self.ask(operation, ROOT, **given, **step)
+        try:
+            self.ask(operation, ROOT, **given, **step)
+        except IllegalTransition:
+            # Right only where a cancel came in meanwhile: it is read first, and has ended the block.
+            instance = self.loaded()
+            if instance is None or not any(isinstance(event, e.CancelRequested) for event in instance.history):
+                raise
 
     def _truthful(self, block: Block) -> list[tuple[str, dict[str, Any]]]:
         """The decisions that the block allows and that are true, or are made true by hand."""
