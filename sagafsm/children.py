@@ -21,11 +21,6 @@ def child_id(instance_id: str, step: str) -> str:
     return f"{instance_id}/{step}"
 
 
-def root_of(instance_id: str) -> str:
-    """The id of the root of the tree to which an instance belongs; its own when it is one."""
-    return instance_id.partition("/")[0]
-
-
 def begin(instance: SagaInstance, record: StepRecord, key: str) -> RunChild:
     """Create the nested instance, with the signals that came for it before, and drive it."""
     started = e.StepStarted(step=record.name, attempt=1, key=key)

@@ -441,3 +441,41 @@ def test_a_poll_that_is_no_duration_is_refused(wrong: Any) -> None:
     with pytest.raises(RequestError) as caught:
         asyncio.run(main())
     assert f"serve takes poll= as a positive timedelta, not {wrong!r}" == str(caught.value)
+
+
+def test_a_call_that_cannot_be_made_gives_its_turn_on() -> None:
+    """What is stored does not fit the parameter: the step fails without a call, and its turn is free again."""
+    saga = Saga("s")
+    saga.add_step("a", lambda: "text")
+
+    @saga.step(max_concurrency=1)
+    async def b(a: int) -> int:
+        return a
+
+    async def main() -> list[str]:
+        async with AsyncOrchestrator("memory://", sagas=[saga]) as orchestrator, asyncio.timeout(30):
+            return [(await orchestrator.run(saga, None)).state for _ in range(3)]
+
+    assert ["failed"] * 3 == asyncio.run(main())
+
+
+def test_a_member_queues_while_its_sibling_runs() -> None:
+    """Its turn may come before the sibling has ended."""
+    saga, order = Saga("s"), []
+
+    @saga.step(group="g")
+    async def slow(input: float) -> None:
+        await asyncio.sleep(3 * input)
+        order.append("slow")
+
+    @saga.step(group="g", max_concurrency=1)
+    async def bounded(input: float) -> None:
+        await asyncio.sleep(input)
+        order.append("bounded")
+
+    async def main() -> None:
+        async with AsyncOrchestrator("memory://", sagas=[saga]) as orchestrator:
+            await asyncio.gather(*[orchestrator.run(saga, 0.2, check=True) for _ in range(2)])
+
+    asyncio.run(main())
+    assert ["bounded", "bounded", "slow", "slow"] == order

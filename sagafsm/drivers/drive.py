@@ -133,6 +133,7 @@ class Drive:
             raise
         if node.parent is None and not node.children and not any(isinstance(run, RunChild) for run in todo.runs):
             self._begin_calls(node, todo.runs)
+            self._is_queued(node)
         else:
             yield from self._began(node, todo)
         if refusal is not None:
@@ -180,9 +181,9 @@ class Drive:
                 else:
                     self._pending[node.pending(run)] = (node, run)
             except PayloadError as error:
+                # It will never be called, so that nobody else would give its turn on.
+                node.ended(run)
                 self._hears(node, run, node.reading.outcome(run, Refusal(error)))
-        if not runs and node.parent is None:
-            self._is_queued(node)
 
     def _hears(self, node: Node, run: Run, outcome: Outcome | None, *, ends: bool = True) -> None:
         moment = Moment(now=self.settings.clock.now(), draw=self.settings.draw())
