@@ -462,7 +462,7 @@ def test_a_call_that_cannot_be_made_gives_its_turn_on() -> None:
 def test_a_member_queues_while_its_sibling_runs() -> None:
     """Its turn may come before the sibling has ended."""
     saga, order = Saga("s"), []
-    saga.add_step("before", same)
+    saga.add_step("before", lambda: None)
 
     @saga.step(group="g")
     async def slow(input: float) -> None:
