@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
+from sagafsm.command import Run
 from sagafsm.function import Function
 from sagafsm.store import Append, Create, Store
 from sagafsm.values import Value
@@ -30,8 +31,13 @@ class Write(Value):
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class UserCall(Value):
-    """Call a user's function; the reply is a `Reply`. Only what is no `Exception` is raised instead."""
+    """Call a user's function; the reply is a `Reply`. Only what is no `Exception` is raised instead.
 
+    `run` is the command that orders it, of instance `instance_id`.
+    """
+
+    instance_id: str
+    run: Run
     function: Function
     positional: Sequence[Any]
     named: Mapping[str, Any]

@@ -164,11 +164,20 @@ class Node:
             PayloadError: what is stored does not fit the parameter that is to be given it.
         """
         function, timeout = called(self.definition.by_name[run.step], run)
-        if not function.parameters:
-            return Pending(UserCall(function=function, positional=(), named={}, timeout=timeout))
-        context = self._context(run, function, timeout) if function.wants_context else None
-        positional, named = self.values.arguments(function, run.step, context)
-        return Pending(UserCall(function=function, positional=positional, named=named, timeout=timeout))
+        positional: Sequence[Any] = ()
+        named: Mapping[str, Any] = {}
+        if function.parameters:
+            context = self._context(run, function, timeout) if function.wants_context else None
+            positional, named = self.values.arguments(function, run.step, context)
+        call = UserCall(
+            instance_id=self.instance.id,
+            run=run,
+            function=function,
+            positional=positional,
+            named=named,
+            timeout=timeout,
+        )
+        return Pending(call)
 
     def _context(self, run: Run, function: Function, timeout: timedelta | None) -> Context:
         until = None if timeout is None else self.settings.clock.now() + timeout

@@ -1,0 +1,89 @@
+"""What a process holds in memory beside its instances: it is lost when the process dies, and so it is in a simulation."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from sagafsm.definition import Definition
+from sagafsm.function import Function
+
+Container = dict | list | set | bytearray | deque  # type: ignore[type-arg]
+
+
+@attrs.define(eq=False)
+class ProcessMemory:
+    """The module-level and closed-over containers that a saga's functions name, as they were at the beginning.
+
+    A step that keeps something there finds it gone after a real crash. Only containers that the functions name
+    themselves are known; what is kept in other objects outlives a simulated crash.
+    """
+
+    _kept: list[tuple[Any, Any]]
+
+    @classmethod
+    def of(cls, definition: Definition) -> ProcessMemory:
+        """The containers of one saga and of those nested in it."""
+        found = {id(container): container for container in _containers(definition)}
+        kept = []
+        for container in found.values():
+            try:
+                kept.append((container, copy.deepcopy(container)))
+            except Exception:  # noqa: BLE001, S112, PERF203 - what cannot be copied cannot be restored either
+                continue
+        return cls(kept)
+
+    def lose(self) -> None:
+        """Put every container back to what it was when the process began."""
+        for container, kept in self._kept:
+            if container == kept:
+                continue
+            container.clear()
+            match container:
+                case dict():
+                    container.update(copy.deepcopy(kept))
+                case set():
+                    container |= copy.deepcopy(kept)
+                case _:
+                    container.extend(copy.deepcopy(kept))
+
+
+def _containers(definition: Definition) -> Iterator[Any]:
+    for function in functions_of(definition):
+        seen: set[int] = set()
+        yield from _named_by(function.call, seen)
+
+
+def functions_of(definition: Definition) -> Iterator[Function]:
+    """Every function of a saga and of those nested in it."""
+    for step in definition.steps:
+        given = (step.action, step.compensation, step.probe, step.when, step.input)
+        yield from (function for function in given if function is not None)
+        if step.child is not None:
+            yield from functions_of(step.child)
+
+
+def _named_by(call: Callable[..., Any], seen: set[int], depth: int = 3) -> Iterator[Any]:
+    """Containers that a function names, or the functions that it names, and so on."""
+    code, cells = getattr(call, "__code__", None), getattr(call, "__closure__", None) or ()
+    if code is None or id(code) in seen or not depth:
+        return
+    seen.add(id(code))
+    names = [*code.co_names]
+    names += [name for constant in code.co_consts if hasattr(constant, "co_names") for name in constant.co_names]
+    scope = getattr(call, "__globals__", {})
+    values = [scope[name] for name in names if name in scope]
+    for cell in cells:
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:  # noqa: PERF203 - a name that is assigned later
+            continue
+    for value in values:
+        if isinstance(value, Container):
+            yield value
+        elif callable(value):
+            yield from _named_by(value, seen, depth - 1)

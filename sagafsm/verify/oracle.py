@@ -1,0 +1,231 @@
+"""What is wrong with how a run ended, if anything is: the laws that a user's saga has to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, get_args
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.verify.operator import Settled
+from sagafsm.verify.runs import Outcome
+from sagafsm.verify.simulation import CANCEL, Simulation
+from sagafsm.verify.world import Look, agrees, changes, falls_short, places
+
+FindingKind = Literal[
+    "left_behind",
+    "differs",
+    "stuck",
+    "swallowed_interrupt",
+    "lost_cancel",
+    "after_end",
+    "order",
+    "misleading_residue",
+    "changed_result",
+    "late",
+    "do_twice",
+    "undo_twice",
+    "undo_without_do",
+    "late_do",
+    "hangs",
+    "not_intercepted",
+    "constant_snapshot",
+    "not_deterministic",
+    "never_completes",
+    "refused_input",
+    "missing_resource",
+    "never_reached",
+    "unfired",
+]
+FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
+# What says that nothing, or not everything, was tried: not that something is wrong.
+VACUOUS: frozenset[FindingKind] = frozenset(
+    {"not_intercepted", "constant_snapshot", "never_completes", "never_reached", "unfired", "refused_input"}
+)
+
+
+@attrs.frozen
+class Violation:
+    """One law that a run broke: which, by which step, and what shows it."""
+
+    kind: FindingKind
+    step: str
+    told: str
+    left: tuple[str, ...] = ()
+
+
+# Runs a schedule once more, looking at the world around every call.
+Tracer = Callable[[Outcome], Outcome]
+
+
+@attrs.define(eq=False)
+class Oracle:
+    """Judges runs of one input; `reference` is how the run without faults ended.
+
+    Which step is to blame for what is left behind is found out by a traced rerun, once for each kind of remains.
+    """
+
+    before: Look
+    reference: Outcome | None
+    tracer: Tracer
+    effectless: frozenset[str] = frozenset()
+    _blamed: dict[tuple[object, ...], tuple[str, ...]] = attrs.field(factory=dict, init=False)
+
+    def violations(self, outcome: Outcome) -> list[Violation]:
+        """Everything that is wrong with it, the gravest first."""
+        found = list(self._ending(outcome))
+        if outcome.ending == "rested" and not found:
+            found += self._world(outcome)
+        elif outcome.ending == "rested":
+            # What is left after an operator had to give up on a step is that step's fault, and told with it.
+            stuck = {violation.step for violation in found}
+            found += [violation for violation in self._world(outcome) if violation.step not in stuck and not _gave_up(outcome)]
+        found += _requests(outcome)
+        found += _order(outcome)
+        return _renamed(outcome, found)
+
+    def _ending(self, outcome: Outcome) -> Iterator[Violation]:
+        if outcome.ending == "hung":
+            yield Violation("hangs", _last_called(outcome.run), outcome.told)
+            return
+        for called in outcome.run.swallowed:
+            told = f"the {called.role} of step {called.path!r} went on after Ctrl-C (KeyboardInterrupt was caught)"
+            yield Violation("swallowed_interrupt", called.path, told)
+        for name in dict.fromkeys(outcome.run.after_end):
+            step = _caller_of(outcome.run, name)
+            yield Violation("after_end", step, f"{name} was called when no step was under way any more")
+        for settled in outcome.settled:
+            if not _is_justified(outcome, settled):
+                yield Violation("stuck", settled.path, _why_stuck(settled))
+        if outcome.ending != "rested":
+            step = outcome.instance.current if outcome.instance is not None else None
+            yield Violation("stuck", step or "", outcome.told)
+
+    def _world(self, outcome: Outcome) -> Iterator[Violation]:
+        if outcome.after is None:
+            return
+        if outcome.state == "failed" and not agrees(outcome.world, self.before, outcome.after):
+            yield from self._blame("left_behind", outcome, self.before)
+        elif outcome.state == "completed" and self._reference_completed and self.reference is not None:
+            assert self.reference.after is not None  # noqa: S101 - it rested
+            if not agrees(outcome.world, self._least, outcome.after):
+                yield from self._blame("differs", outcome, self.reference.after)
+            else:
+                for key in falls_short(self.reference.after, outcome.after):
+                    told = f"there is less in {key!r} than after a run without faults"
+                    yield Violation("differs", _last_hit(outcome), told, (told,))
+
+    @property
+    def _reference_completed(self) -> bool:
+        return self.reference is not None and self.reference.state == "completed"
+
+    @property
+    def _least(self) -> Look:
+        """The world after a run without faults, with what may only grow as it was before."""
+        assert self.reference is not None  # noqa: S101 - asked for where there is one
+        assert self.reference.after is not None  # noqa: S101 - it rested
+        return Look(self.reference.after.state, self.before.grows) if self.before.grows else self.reference.after
+
+    def _blame(self, kind: FindingKind, outcome: Outcome, expected: Look) -> Iterator[Violation]:
+        assert outcome.after is not None  # noqa: S101 - asked for where it is known
+        mine, now = expected.strict, outcome.after.strict
+        left, where = tuple(changes(mine, now)), places(mine, now)
+        hit = tuple(dict.fromkeys(passed.point.path for passed in outcome.fired))
+        key = (kind, where, hit)
+        if key not in self._blamed:
+            self._blamed[key] = _to_blame(self.tracer(outcome), where) or (hit[-1:] if hit else ("",))
+        for step in self._blamed[key]:
+            hides = kind == "left_behind" and step in self.effectless
+            yield Violation("misleading_residue" if hides else kind, step, "", left)
+
+
+def _to_blame(traced: Outcome, where: frozenset[str]) -> tuple[str, ...]:
+    """The steps whose actions last changed what is not as it should be."""
+    blamed: dict[str, str] = {}
+    for change in traced.run.changes:
+        if change.called.role == "action":
+            for place in change.places:
+                blamed[place] = change.called.path
+    found: list[str] = []
+    for place in sorted(where):
+        step = blamed.get(place) or next((path for known, path in blamed.items() if _within(place, known)), None)
+        if step is not None and step not in found:
+            found.append(step)
+    return tuple(found)
+
+
+def _within(place: str, known: str) -> bool:
+    return place.startswith(known) or known.startswith(place)
+
+
+def _is_justified(outcome: Outcome, settled: Settled) -> bool:
+    """Whether an instance had to be blocked: something was down, or refused by what was injected, or is in doubt."""
+    if settled.reason in ("in_doubt", "crash_loop"):
+        return True
+    if settled.decision == "abandon" or settled.reason == "payload":
+        return False
+    failure = settled.failure
+    return failure is None or failure.type.startswith("sagafsm.verify.") or "(injected)" in failure.message
+
+
+def _why_stuck(settled: Settled) -> str:
+    what = {
+        "compensation_failed": f"the compensation of step {settled.path!r} fails by itself",
+        "exhausted": f"step {settled.path!r}, behind the pivot, fails by itself",
+        "payload": f"the result of step {settled.path!r} cannot be stored",
+    }.get(settled.reason, f"step {settled.path!r} is blocked")
+    return f"{what}: {settled.failure}" if settled.failure is not None else what
+
+
+def _gave_up(outcome: Outcome) -> bool:
+    return any(settled.decision == "abandon" for settled in outcome.settled)
+
+
+def _last_called(run: Simulation) -> str:
+    return run.calls[-1].path if run.calls else ""
+
+
+def _last_hit(outcome: Outcome) -> str:
+    return outcome.fired[-1].point.path if outcome.fired else ""
+
+
+def _caller_of(run: Simulation, name: str) -> str:
+    """The step that calls a resource so; the last one called, where none is known to."""
+    callers = (called.path for called in run.calls for answer in called.answers if answer.name == name)
+    return next(callers, _last_called(run))
+
+
+def _requests(outcome: Outcome) -> Iterator[Violation]:
+    """A cancel that was accepted is in the history, and leads back, unless the pivot was quicker."""
+    if not outcome.run.cancelled or outcome.instance is None or outcome.ending != "rested":
+        return
+    seen = {getattr(event, "request_id", None) for event in outcome.instance.history}
+    late = any(isinstance(event, e.CancelCameTooLate) for event in outcome.instance.history)
+    if f"{CANCEL}0" not in seen or (outcome.state == "completed" and not late):
+        yield Violation("lost_cancel", "", "a cancel was accepted, and the instance went on as if there had been none")
+
+
+def _order(outcome: Outcome) -> Iterator[Violation]:
+    """What was begun is undone in reverse: by the numbers of the events, not by anybody's clock."""
+    if outcome.instance is None or outcome.instance.phase != "failed":
+        return
+    history = outcome.instance.history
+    started = list(dict.fromkeys(event.step for event in history if isinstance(event, e.StepStarted)))
+    undone = list(dict.fromkeys(event.step for event in history if isinstance(event, e.CompensationStarted)))
+    if undone != [step for step in reversed(started) if step in undone]:
+        yield Violation("order", undone[-1], f"{', '.join(undone)} were undone in this order, begun {', '.join(started)}")
+
+
+def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
+    """What is wrong only because a step was called twice, or because a call landed late, is called by that name."""
+    kinds = {passed.kind: passed.point for passed in outcome.fired}
+    name: FindingKind | None = None
+    if "late" in kinds:
+        name = "late" if kinds["late"].call else "late_do"
+    elif "twice" in kinds:
+        name = "do_twice" if kinds["twice"].role == "action" else "undo_twice"
+    if name is None:
+        return found
+    step = kinds["late" if "late" in kinds else "twice"].path
+    return [attrs.evolve(violation, kind=name, step=step) for violation in found[:1]]

@@ -1,0 +1,130 @@
+"""Resources as steps get them during verification: every call of a method is a point where a fault can be injected."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+# Values are not followed into: reading one has no effect, and their methods change nothing outside.
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, type, range)
+
+
+class Interceptor(Protocol):
+    """What is asked before a call reaches a resource."""
+
+    def call(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """Make the call of `name`, as "stripe.charge", or have it fail."""
+        ...
+
+    def call_async(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """The same, for a coroutine function: what is returned is awaited."""
+        ...
+
+
+def watched(name: str, resource: Any, interceptor: Interceptor) -> Any:
+    """A resource whose calls are intercepted; it looks like the resource in all else."""
+    return _Watched(name, resource, interceptor)
+
+
+def rebound(value: Any, interceptor: Interceptor) -> Any:
+    """A watched resource as somebody else intercepts it; any other value as it is."""
+    return _Watched(value._name, value._target, interceptor) if type(value) is _Watched else value
+
+
+class _Watched:
+    """Stands for an object. Attributes are read through; methods are points, also those of its parts."""
+
+    __slots__ = ("__weakref__", "_interceptor", "_methods", "_name", "_target")
+
+    def __init__(self, name: str, target: Any, interceptor: Interceptor) -> None:
+        put = object.__setattr__
+        put(self, "_name", name)
+        put(self, "_target", target)
+        put(self, "_interceptor", interceptor)
+        put(self, "_methods", {})
+
+    def __getattr__(self, attribute: str) -> Any:
+        methods = self._methods
+        if attribute in methods:
+            return methods[attribute]
+        value = getattr(self._target, attribute)
+        if attribute.startswith("__") or isinstance(value, _PLAIN):
+            return value
+        name = f"{self._name}.{attribute}"
+        if inspect.isroutine(value) or (callable(value) and not hasattr(value, "__dict__")):
+            methods[attribute] = _point(name, value, self._interceptor)
+            return methods[attribute]
+        return value if isinstance(value, (dict, list, set)) else _Watched(name, value, self._interceptor)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        setattr(self._target, attribute, value)
+
+    def __delattr__(self, attribute: str) -> None:
+        delattr(self._target, attribute)
+
+    @property
+    def __class__(self) -> Any:  # so that isinstance() and `match` see the resource
+        return type(self._target)
+
+    @__class__.setter
+    def __class__(self, _: Any) -> None:
+        raise TypeError("a resource keeps its class while it is verified")
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return _point(self._name, self._target, self._interceptor)(*args, **named)
+
+    def __repr__(self) -> str:
+        return repr(self._target)
+
+    def __str__(self) -> str:
+        return str(self._target)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._target == (other._target if type(other) is _Watched else other))
+
+    def __hash__(self) -> int:
+        return hash(self._target)
+
+    def __bool__(self) -> bool:
+        return bool(self._target)
+
+    def __len__(self) -> int:
+        return len(self._target)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._target)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._target
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._target[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _point(f"{self._name}.__setitem__", self._target.__setitem__, self._interceptor)(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        _point(f"{self._name}.__delitem__", self._target.__delitem__, self._interceptor)(key)
+
+    def __enter__(self) -> Any:
+        entered = _point(f"{self._name}.__enter__", self._target.__enter__, self._interceptor)()
+        return self if entered is self._target else entered
+
+    def __exit__(self, *error: Any) -> Any:
+        return self._target.__exit__(*error)
+
+
+def _point(name: str, method: Callable[..., Any], interceptor: Interceptor) -> Callable[..., Any]:
+    own_call = getattr(type(method), "__call__", None)  # noqa: B004 - of a callable object
+    if inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(own_call):
+
+        async def awaited(*args: Any, **named: Any) -> Any:
+            return await interceptor.call_async(name, method, args, named)
+
+        return awaited
+
+    def called(*args: Any, **named: Any) -> Any:
+        return interceptor.call(name, method, args, named)
+
+    return called

@@ -1,0 +1,155 @@
+"""What enumeration leaves: more faults than two, inputs and worlds from strategies, two instances at once; by Hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from sagafsm.verify.minimise import minimised
+from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, faults_at
+from sagafsm.verify.together import beside
+from sagafsm.verify.trials import Found, Scenario, Trials
+
+MOST_FAULTS = 5
+LONGEST_GAP = 10
+
+
+def is_strategy(value: Any) -> bool:
+    """Whether a value is a Hypothesis strategy; Hypothesis is not imported for it."""
+    return any(kind.__module__.startswith("hypothesis.") for kind in type(value).__mro__)
+
+
+def examples_of(strategy: Any, number: int) -> list[Any]:
+    """The first values of a strategy, the same ones each time."""
+    from hypothesis import HealthCheck, Phase, given, settings  # noqa: PLC0415 - the base install does not have it
+
+    drawn: list[Any] = []
+
+    @settings(max_examples=number, database=None, deadline=None, derandomize=True, phases=[Phase.generate])
+    @settings(suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def collect(value: Any) -> None:
+        if not any(value == other for other in drawn):
+            drawn.append(value)
+
+    collect()
+    return drawn[:number]
+
+
+@attrs.define(eq=False)
+class Drawn:
+    """A plan that injects a fault each time that so many points have come by, of a kind that fits the point."""
+
+    gaps: Sequence[tuple[int, int]]
+    fired: list[Fault] = attrs.field(factory=list, init=False)
+    _left: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._left = self.gaps[0][0] if self.gaps else -1
+
+    def at(self, point: Point) -> Kind | None:
+        """See `Plan.at`."""
+        index = len(self.fired)
+        if index >= len(self.gaps):
+            return None
+        if self._left > 0:
+            self._left -= 1
+            return None
+        # A function that calls resources is hit there; whether this one does is not known yet.
+        kinds = () if not point.call and point.role != "signal" else faults_at(point, intercepted=False)
+        if not kinds or (point.label == "commit/InstanceCreated" and point.life == 1):
+            return None
+        kind = kinds[self.gaps[index][1] % len(kinds)]
+        self.fired.append(Fault(point, kind))
+        self._left = self.gaps[index + 1][0] if index + 1 < len(self.gaps) else -1
+        return kind
+
+
+@attrs.define(eq=False)
+class Randomised:
+    """Draws schedules for one verification, and brings what they break down to the smallest that does."""
+
+    trials: Trials
+    scenarios: Sequence[Scenario]
+    drawn: int = attrs.field(default=0, init=False)
+    together: int = attrs.field(default=0, init=False)
+
+    def explore(self, number: int, *, both: bool) -> None:
+        """Try up to `number` schedules; `both`: also two instances at once."""
+        from hypothesis import HealthCheck, Phase, given, settings  # noqa: PLC0415 - see above
+        from hypothesis import strategies as st  # noqa: PLC0415
+
+        gaps = st.lists(
+            st.tuples(st.integers(0, LONGEST_GAP), st.integers(0, 1_000)), min_size=3, max_size=MOST_FAULTS
+        )
+        common = settings(
+            max_examples=number,
+            database=None,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        scenarios = st.sampled_from(self.scenarios)
+
+        @common
+        @given(scenarios, gaps, st.sampled_from(["truth", "compensate"]), st.sampled_from(["first", "last"]))
+        def alone(scenario: Scenario, plan: list[tuple[int, int]], operator: Any, turns: Any) -> None:
+            if not self.trials.is_over:
+                self._alone(scenario, plan, Schedule(turns=turns, operator=operator))
+
+        alone()
+        if both:
+
+            @common
+            @given(scenarios, st.lists(st.booleans(), max_size=20), st.integers(1, 12), st.integers(1, 12))
+            def two(scenario: Scenario, order: list[bool], first: int, second: int) -> None:
+                if not self.trials.is_over:
+                    self._beside(scenario, order, (first, second))
+
+            two()
+
+    def _alone(self, scenario: Scenario, gaps: list[tuple[int, int]], empty: Schedule) -> None:
+        plan = Drawn(gaps)
+        outcome = self.trials.run(scenario, empty, plan=plan)
+        self.drawn += 1
+        schedule = attrs.evolve(empty, faults=tuple(plan.fired))
+        outcome = attrs.evolve(outcome, schedule=schedule)
+        for violation in self.trials.judge(scenario, outcome):
+            self._keep_smaller(scenario, schedule, violation.kind, violation.step)
+
+    def _keep_smaller(self, scenario: Scenario, schedule: Schedule, kind: str, step: str) -> None:
+        known = self.trials.found[kind, step]
+        if known.schedule != schedule:
+            return
+        # Kept as it was drawn until now: nothing smaller is known.
+        smallest: list[Found] = [known]
+
+        def breaks(candidate: Schedule) -> bool:
+            outcome = self.trials.run(scenario, candidate)
+            for violation in scenario.oracle.violations(outcome):
+                if (violation.kind, violation.step) == (kind, step):
+                    smallest[0] = Found(violation, candidate, scenario, outcome)
+                    return True
+            return False
+
+        minimised(schedule, breaks)
+        self.trials.found[kind, step] = smallest[0]
+
+    def _beside(self, scenario: Scenario, order: list[bool], refused: tuple[int, int]) -> None:
+        """Two instances over one world, a command of one, then of the other; each is refused once.
+
+        Where both fail, the world is as before. Where one completes there is nothing to compare with: what a service
+        gives to whom depends on who came first.
+        """
+        self.together += 1
+        outcome = beside(self.trials, scenario, order, refused)
+        if outcome is None or outcome.state != "failed":
+            return
+        for violation in scenario.oracle.violations(outcome):
+            key = (violation.kind, violation.step)
+            if key not in self.trials.found:
+                told = f"{violation.told} (two instances at once, each refused once)".strip()
+                self.trials.keep(Found(attrs.evolve(violation, told=told), outcome.schedule, scenario, outcome))

@@ -1,0 +1,214 @@
+"""Where faults are injected, and which: schedules, which are text, so that one survives edits of the saga."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
+
+import attrs
+
+from sagafsm.errors import RequestError, listed
+
+Kind = Literal[
+    "raise_before",
+    "raise_after",
+    "down",
+    "late",
+    "crash",
+    "crash_after",
+    "interrupt",
+    "cancel",
+    "duplicate",
+    "store_fail",
+    "store_ambiguous",
+    "twice",
+    "withhold",
+]
+# From the simplest to tell to the hardest: what the minimiser tries in place of another.
+KINDS: tuple[Kind, ...] = get_args(Kind)
+WORDS: dict[str, str] = {
+    "raise_before": "refused",
+    "raise_after": "done, but times out",
+    "down": "down until healed",
+    "late": "times out, lands later",
+    "crash": "process dies before",
+    "crash_after": "process dies after",
+    "interrupt": "Ctrl-C",
+    "cancel": "cancelled meanwhile",
+    "duplicate": "a second worker takes over",
+    "store_fail": "store fails",
+    "store_ambiguous": "stored, but store fails",
+    "twice": "called twice",
+    "withhold": "signal never comes",
+}
+
+Grade = Literal["raise", "doubt", "crash", "store", "cancel", "compensation", "duplicate", "late"]
+GRADES: tuple[Grade, ...] = get_args(Grade)
+_GRADE_OF: dict[Kind, Grade] = {
+    "raise_before": "raise",
+    "down": "raise",
+    "withhold": "raise",
+    "raise_after": "doubt",
+    "twice": "doubt",
+    "late": "late",
+    "crash": "crash",
+    "crash_after": "crash",
+    "interrupt": "crash",
+    "cancel": "cancel",
+    "duplicate": "duplicate",
+    "store_fail": "store",
+    "store_ambiguous": "store",
+}
+
+Turns = Literal["first", "last"]
+Operator = Literal["truth", "compensate"]
+_FAULT = re.compile(r"(?P<label>[^#=;\s]+)#(?P<number>[1-9]\d*)(?:@(?P<life>[1-9]\d*))?=(?P<kind>\w+)")
+
+
+@attrs.frozen(order=True)
+class Point:
+    """A place where a run can be hit: the `number`-th time that `label` comes by in one incarnation, `life`.
+
+    `label` is "charge.action/stripe.charge" for a call of a resource, "charge.action" for a call of a step's function,
+    "charge.commit/StepSucceeded" for an append to the store, which is named for its first event.
+    """
+
+    label: str
+    number: int = 1
+    life: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.label}#{self.number}" + (f"@{self.life}" if self.life > 1 else "")
+
+    @property
+    def path(self) -> str:
+        """The step, by its path; "" for what concerns the instance as a whole."""
+        return split(self.label)[0]
+
+    @property
+    def role(self) -> str:
+        """What is hit: "action", "compensation", "probe", "commit" or "signal"."""
+        return split(self.label)[1]
+
+    @property
+    def call(self) -> str:
+        """The resource's method, as "stripe.charge", or the first event of the append; "" for a function as a whole."""
+        return split(self.label)[2]
+
+
+def split(label: str) -> tuple[str, str, str]:
+    """A label's path, role and call."""
+    path, _, rest = label.partition(".") if "." in label else ("", "", label)
+    role, _, call = rest.partition("/")
+    return path, role, call
+
+
+@attrs.frozen(order=True)
+class Fault:
+    """One fault at one point."""
+
+    point: Point
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.point}={self.kind}"
+
+    @property
+    def grade(self) -> Grade:
+        """The class of faults that it belongs to."""
+        return "compensation" if self.point.role == "compensation" else _GRADE_OF[self.kind]
+
+
+@attrs.frozen
+class Schedule:
+    """What goes wrong in one run, and how what is free is settled.
+
+    `turns`: which member of a group answers first, the "first" or the "last" that was started. `operator`: what is
+    decided about a step in doubt: the "truth", or "compensate" wherever that is allowed.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    turns: Turns = "first"
+    operator: Operator = "truth"
+
+    def __str__(self) -> str:
+        words = [str(fault) for fault in self.faults]
+        words += ["turns=last"] if self.turns == "last" else []
+        words += ["operator=compensate"] if self.operator == "compensate" else []
+        return "; ".join(words) or "no fault"
+
+    def __len__(self) -> int:
+        return len(self.faults)
+
+    @property
+    def grades(self) -> tuple[Grade, ...]:
+        """The classes of its faults, in order."""
+        return tuple(dict.fromkeys(fault.grade for fault in self.faults))
+
+    def with_fault(self, fault: Fault) -> Schedule:
+        """The schedule with one fault more."""
+        return attrs.evolve(self, faults=(*self.faults, fault))
+
+    @classmethod
+    def parse(cls, text: str) -> Schedule:
+        """The schedule that a text says, as "charge.action/stripe.charge#1=raise_after; charge.compensation#1=crash".
+
+        Raises:
+            RequestError: a part says nothing; the message names the part, and what it may be.
+        """
+        faults: list[Fault] = []
+        free: dict[str, str] = {}
+        for part in filter(None, (part.strip() for part in text.split(";"))):
+            if part == "no fault":
+                continue
+            if part in ("turns=last", "turns=first", "operator=compensate", "operator=truth"):
+                name, _, value = part.partition("=")
+                free[name] = value
+                continue
+            faults.append(_fault(part))
+        schedule = cls(tuple(faults))
+        return attrs.evolve(schedule, **free) if free else schedule  # type: ignore[arg-type]  # checked above
+
+
+def _fault(part: str) -> Fault:
+    match = _FAULT.fullmatch(part)
+    if match is None:
+        raise RequestError(
+            f"{part!r} is no part of a schedule (write label#number=fault, as 'charge.action/stripe.charge#1=crash', "
+            "or turns=last, or operator=compensate)"
+        )
+    kind = match["kind"]
+    if kind not in KINDS:
+        raise RequestError(f"{part!r} asks for a fault {kind!r} that there is not (there are: {listed(KINDS)})")
+    point = Point(match["label"], int(match["number"]), int(match["life"] or 1))
+    return Fault(point, next(known for known in KINDS if known == kind))
+
+
+def nearest(point: Point, known: Iterable[Point]) -> Point | None:
+    """The point of those known that a name most likely means; None when there is none at all."""
+    by_text = {str(other): other for other in known}
+    found = difflib.get_close_matches(str(point), by_text, n=1, cutoff=0.0)
+    return by_text[found[0]] if found else None
+
+
+def faults_at(point: Point, *, intercepted: bool) -> Sequence[Kind]:
+    """What is tried at a point; `intercepted`: the function there calls resources, which are points of their own."""
+    match point.role, bool(point.call):
+        case "commit", _:
+            return ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel", "duplicate")
+        case "signal", _:
+            return ("withhold", "cancel")
+        case "probe", True:
+            return ("raise_before", "down", "crash")
+        case "compensation", True:
+            return ("raise_before", "raise_after", "down", "late", "crash", "crash_after", "interrupt")
+        case "action", True:
+            return ("raise_before", "raise_after", "down", "late", "crash", "crash_after", "interrupt", "cancel")
+        case _ if intercepted:
+            return ()
+        case "probe", _:
+            return ("raise_before",)
+        case _:
+            return ("raise_before", "raise_after", "crash", "crash_after", "interrupt")

@@ -1,0 +1,378 @@
+"""The stages of a verification: without a fault, one, two, any number of crashes, more at random. Enumerate first."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from sagafsm.definition import Definition, StepDefinition
+from sagafsm.verify.closure import Closure
+from sagafsm.verify.explain import step_at
+from sagafsm.verify.ledger import Ledger
+from sagafsm.verify.oracle import FindingKind, Violation
+from sagafsm.verify.randomised import Randomised
+from sagafsm.verify.report import Contract, Finding, Row, Word
+from sagafsm.verify.runs import Outcome
+from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, nearest
+from sagafsm.verify.trials import Found, Scenario, Trials, extensions
+from sagafsm.verify.world import Factory, Look, can_be_copied, made
+
+RANDOM_SCHEDULES = 200
+_GRAVITY: tuple[Word, ...] = ("never fired", "completed", "compensated", "undone", "asked", "late", "broken")
+
+
+@attrs.define(eq=False)
+class Stages:
+    """One verification as it goes on, and what it has covered."""
+
+    definition: Definition
+    trials: Trials
+    progress: Callable[[str, int, int | None], None] | None
+    scenarios: list[Scenario] = attrs.field(factory=list, init=False)
+    problems: list[tuple[FindingKind, str, str, str]] = attrs.field(factory=list, init=False)
+    notes: list[str] = attrs.field(factory=list, init=False)
+    complete: int = attrs.field(default=0, init=False)
+    skipped: int = attrs.field(default=0, init=False)
+    singles: int = attrs.field(default=0, init=False)
+    states: int | None = attrs.field(default=None, init=False)
+    fixpoint: bool = attrs.field(default=False, init=False)
+    drawn: int = attrs.field(default=0, init=False)
+    together: int = attrs.field(default=0, init=False)
+    _cells: dict[tuple[str, Kind], Word] = attrs.field(factory=dict, init=False)
+    _points: dict[str, Point] = attrs.field(factory=dict, init=False)
+    _contracts: dict[str, dict[str, bool]] = attrs.field(factory=dict, init=False)
+    _begun: bool = attrs.field(default=False, init=False)
+    _copied: bool = attrs.field(default=False, init=False)
+    _random: bool = attrs.field(default=False, init=False)
+
+    # Without a fault --------------------------------------------------------------------------------------------------
+
+    def prepare(self, scenarios: Sequence[tuple[Any, Factory]]) -> None:
+        """Run each scenario twice without a fault: it has to be deterministic, and one has to complete."""
+        self._begun = True
+        for number, (input, factory) in enumerate(scenarios):
+            self._tell("no fault", None)
+            scenario = self.trials.scenario(number, input, factory)
+            outcome = self.trials.run(scenario, Schedule(), traces=True)
+            again = self.trials.run(scenario, Schedule())
+            self._compare(outcome, again, scenario)
+            changing = {change.answered.name for change in outcome.run.changes if change.places}
+            called = {answer.name for called in outcome.run.calls for answer in called.answers}
+            scenario.reads = frozenset(called - changing)
+            scenario.reference = again
+            if again.after is not None:
+                again = attrs.evolve(again, after=Look.at(again.world))
+            scenario.reference = scenario.oracle.reference = again
+            self.trials.judge(scenario, again)
+            self.scenarios.append(scenario)
+
+    def _compare(self, first: Outcome, second: Outcome, scenario: Scenario) -> None:
+        ones = [str(passed.point) for passed in first.trace]
+        twos = [str(passed.point) for passed in second.trace]
+        differing = [a or b for a, b in _paired(ones, twos) if a != b]
+        if differing:
+            told = f"two runs of input {scenario.number} without a fault differ: the first went by {differing[0]}, the second did not"
+        elif first.state != second.state:
+            told = f"two runs of input {scenario.number} without a fault end {first.state!r} and {second.state!r}"
+        elif first.after is not None and second.after is not None and first.after != second.after:
+            told = f"two runs of input {scenario.number} without a fault leave different worlds"
+        elif _results(first) != _results(second):
+            told = f"two runs of input {scenario.number} without a fault give different results"
+        else:
+            return
+        advice = "Derive ids from ctx.idempotency_key, and give the world a clock and counters of its own."
+        self._problem("not_deterministic", _step_of(differing), told, advice)
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether faults would tell anything."""
+        return not any(kind == "not_deterministic" for kind, *_ in self.problems) and any(
+            scenario.reference is not None and scenario.reference.ending == "rested" for scenario in self.scenarios
+        )
+
+    @property
+    def _usable(self) -> list[Scenario]:
+        return [s for s in self.scenarios if s.reference is not None and s.reference.ending == "rested"]
+
+    # Faults -----------------------------------------------------------------------------------------------------------
+
+    def explore(self, depth: int | Literal["auto"]) -> None:
+        """Enumerate first, randomise last."""
+        deepest = 2 if depth == "auto" else depth
+        level = [(scenario, self._start(scenario)) for scenario in self._usable]
+        reached = self._level(level, 1, keep=deepest > 1)
+        self._try_contracts()
+        self._close()
+        for number in range(2, deepest + 1):
+            if not self._is_complete(number - 1):
+                break
+            reached = self._level(reached, number, keep=number < deepest)
+        if depth == "auto":
+            self._randomise()
+
+    def _start(self, scenario: Scenario) -> list[Outcome]:
+        """The runs without a fault that others extend: both turns of a group, where there is one."""
+        assert scenario.reference is not None  # noqa: S101 - it is usable
+        begun = [scenario.reference]
+        if any(step.group is not None for step in self._steps()):
+            last = self.trials.run(scenario, Schedule(turns="last"))
+            self.trials.judge(scenario, last)
+            begun.append(last)
+        return begun
+
+    def _steps(self) -> Iterator[StepDefinition]:
+        waiting = [self.definition]
+        for definition in waiting:
+            yield from definition.steps
+            waiting.extend(step.child for step in definition.steps if step.child is not None)
+
+    def _is_complete(self, level: int) -> bool:
+        return self.complete >= level
+
+    def _level(
+        self, begun: Sequence[tuple[Scenario, Sequence[Outcome]]], faults: int, *, keep: bool
+    ) -> list[tuple[Scenario, list[Outcome]]]:
+        """Try every schedule of one fault more than those given; return how they ended, where more are to come."""
+        todo = [
+            (scenario, schedule)
+            for scenario, outcomes in begun
+            for outcome in outcomes
+            for schedule in extensions(outcome, first=faults == 1)
+        ]
+        if faults == 1:
+            self.singles = len(todo)
+        reached: dict[int, tuple[Scenario, list[Outcome]]] = {}
+        for number, (scenario, schedule) in enumerate(todo):
+            if self.trials.is_over:
+                self.skipped = len(todo) - number
+                return list(reached.values())
+            if not number % 50:
+                self._tell(_faults(faults), len(todo), number)
+            for outcome, violations in self.trials.variants(scenario, schedule):
+                if faults == 1:
+                    self._note_cell(outcome, violations)
+                # One that is broken already would only be found again, with a fault too many.
+                if keep and not violations:
+                    reached.setdefault(id(scenario), (scenario, []))[1].append(outcome)
+        self.complete = faults
+        return list(reached.values())
+
+    def _note_cell(self, outcome: Outcome, violations: Sequence[Violation]) -> None:
+        fault = outcome.schedule.faults[0]
+        key = (str(fault.point), fault.kind)
+        word = word_of(outcome, violations)
+        known = self._cells.get(key, "never fired")
+        self._points[str(fault.point)] = fault.point
+        self._cells[key] = max(known, word, key=_GRAVITY.index)
+
+    # Contracts of single steps ----------------------------------------------------------------------------------------
+
+    def _try_contracts(self) -> None:
+        """Each step by itself: done twice, undone twice, undone without having been done, done after its undo."""
+        for scenario in self._usable[:1]:
+            assert scenario.reference is not None  # noqa: S101 - it is usable
+            for path in dict.fromkeys(called.path for called in scenario.reference.run.calls if called.role == "action"):
+                if self.trials.is_over:
+                    return
+                self._try_contract(scenario, path)
+
+    def _try_contract(self, scenario: Scenario, path: str) -> None:
+        action, undo = Point(f"{path}.action"), Point(f"{path}.compensation")
+        tried: dict[str, Schedule] = {
+            "do_twice": Schedule((Fault(action, "twice"),)),
+            "undo_twice": Schedule((Fault(action, "cancel"), Fault(undo, "twice"))),
+            "undo_without_do": Schedule((Fault(action, "crash"),), operator="compensate"),
+            "late_do": Schedule((Fault(action, "late"),), operator="compensate"),
+        }
+        kept = self._contracts.setdefault(path, {})
+        step = step_at(self.definition, path)
+        for name, schedule in tried.items():
+            outcome = self.trials.run(scenario, schedule)
+            if len(outcome.fired) < len(schedule) or not self._says(name, outcome, path):
+                continue
+            violations = scenario.oracle.violations(outcome)
+            kept[name] = not violations
+            counts = name == "undo_twice" or (name == "do_twice" and step is not None and "retry" in step.in_doubt)
+            counts = counts or (name == "late_do" and ("late", path) not in self.trials.found)
+            for violation in violations if counts else ():
+                self.trials.keep(Found(violation, schedule, scenario, outcome))
+
+    @staticmethod
+    def _says(name: str, outcome: Outcome, path: str) -> bool:
+        """Whether a run shows what it was to show: an undo was called, where the contract is about one."""
+        if name == "do_twice":
+            return outcome.state == "completed"
+        return any(called.path == path and called.role == "compensation" for called in outcome.run.calls)
+
+    # Crashes, and chance ----------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        usable = self._usable[:1]
+        if not usable or self.trials.is_over or not can_be_copied(made(usable[0].factory)):
+            return
+        self._copied = True
+        self._tell("any number of crashes", None)
+        closure = Closure(self.trials, usable[0])
+        for found in closure.explore():
+            self.trials.keep(found)
+        self.states, self.fixpoint = len(closure.states), closure.is_fixpoint
+
+    def _randomise(self) -> None:
+        if not self._usable or self.trials.is_over or importlib.util.find_spec("hypothesis") is None:
+            return
+        self._tell("at random", RANDOM_SCHEDULES)
+        randomised = Randomised(self.trials, self._usable)
+        ledger = isinstance(self._usable[0].reference and self._usable[0].reference.world, Ledger)
+        randomised.explore(RANDOM_SCHEDULES, both=not ledger)
+        self.drawn, self.together = randomised.drawn, randomised.together
+        self._random = True
+
+    # Replay -----------------------------------------------------------------------------------------------------------
+
+    def replay(self, schedule: Schedule) -> None:
+        """Run one schedule, for each scenario; a point that no run comes by is a finding, with the nearest one."""
+        for scenario in self._usable:
+            outcome = self.trials.run(scenario, schedule)
+            violations = self.trials.judge(scenario, outcome)
+            fired = {passed.point for passed in outcome.fired}
+            for fault in schedule.faults:
+                if fault.point not in fired and not violations:
+                    self._unfired(fault, outcome, scenario)
+            if len(schedule) == 1:
+                self._note_cell(outcome, violations)
+        self.complete = 0
+
+    def _unfired(self, fault: Fault, outcome: Outcome, scenario: Scenario) -> None:
+        assert scenario.reference is not None  # noqa: S101 - it is usable
+        known = [passed.point for passed in (*outcome.trace, *scenario.reference.trace)]
+        likely = nearest(fault.point, known)
+        hint = "" if likely is None else f" (nearest: {likely})"
+        told = f"the run came by no point {str(fault.point)!r}, so that {fault.kind!r} was not injected{hint}"
+        self._problem("unfired", fault.point.path, told, "Correct the schedule, or drop that fault.")
+
+    # What was not tried -----------------------------------------------------------------------------------------------
+
+    def gave_up(self) -> None:
+        """A step could not be interrupted: its thread is left to itself, and nothing more is tried."""
+        run = self.trials.current
+        step = run.calls[-1].path if run is not None and run.calls else ""
+        told = "did not return within the time limit, and could not be interrupted; nothing more was tried"
+        self._problem("hangs", step, f"step {step!r} {told}", f"Give the call in {step!r} a timeout.")
+
+    def vacuous(self, without_world: bool) -> Iterator[Finding]:
+        """Everything that kept the verification from meaning something."""
+        if self._begun and not any(kind == "hangs" for kind, *_ in self.problems):
+            self._look_for_gaps(without_world=without_world)
+        for kind, step, told, advice in dict.fromkeys(self.problems):
+            message = f"saga {self.definition.saga!r}: {told}."
+            yield Finding(kind=kind, step=step, schedule="no fault", faults=0, message=message, advice=advice)
+
+    def _look_for_gaps(self, *, without_world: bool) -> None:
+        completed = [s for s in self.scenarios if s.reference is not None and s.reference.state == "completed"]
+        if self.scenarios and not completed:
+            self._problem("never_completes", *self._never_completes())
+            return
+        if not completed:
+            return
+        if not without_world and not self.trials.intercepted:
+            self._problem("not_intercepted", "", "no resource of this world was ever called", self._two_lines())
+        elif not any(_changed(scenario) for scenario in completed):
+            told = "the world's snapshot is the same before and after, so that nothing that is done or left shows"
+            self._problem("constant_snapshot", "", told, "Return from snapshot() what the fakes hold, by value.")
+        for path in self._unreached(self.definition, ""):
+            told = f"step {path!r} was never reached by any input"
+            self._problem("never_reached", path, told, "Give an input for which it is called.")
+
+    def _never_completes(self) -> tuple[str, str, str]:
+        instance = next((s.reference.instance for s in self.scenarios if s.reference and s.reference.instance), None)
+        error = None if instance is None else instance.error
+        step = "" if instance is None else next((n for n, r in instance.steps.items() if r.status == "failed"), "")
+        told = f"no input completes without a fault{'' if error is None else f' (step {step!r}: {error})'}"
+        return step, told, "Pass inputs=[...] of which at least one completes in this world."
+
+    def _two_lines(self) -> str:
+        step = self.definition.steps[0].name
+        name = next(iter(made(self.scenarios[0].factory).resources()), "service")
+        return (
+            f"Let the steps get it as a resource: Saga({self.definition.saga!r}, resources=[{name!r}]) and "
+            f"def {step}(input, {name}): ... instead of a global."
+        )
+
+    def _unreached(self, definition: Definition, prefix: str) -> Iterator[str]:
+        for step in definition.steps:
+            path = f"{prefix}{step.name}"
+            if step.child is not None:
+                yield from self._unreached(step.child, f"{path}/")
+            elif step.kind == "step" and path not in self.trials.reached:
+                yield path
+
+    def _problem(self, kind: FindingKind, step: str, told: str, advice: str) -> None:
+        self.problems.append((kind, step, told, advice))
+
+    def not_covered(self, *, without_world: bool) -> Iterator[str]:
+        """What a reader might take for covered, and is not."""
+        if without_world:
+            yield "what calls within a step do"
+        if not self._copied:
+            yield "any number of crashes (the world cannot be copied)" if self._begun else "everything"
+        if not self._random:
+            yield "more faults at random" if self._begun else "anything at random"
+        yield "calls within a step that run beside each other"
+        yield "real timeouts"
+
+    # Showing ----------------------------------------------------------------------------------------------------------
+
+    def matrix(self) -> tuple[Row, ...]:
+        """What became of each single fault at each point, in order of the points."""
+        rows: Mapping[str, dict[str, Word]] = {point: {} for point in self._points}
+        for (point, kind), word in self._cells.items():
+            rows[point][kind] = word
+        return tuple(
+            Row(point=name, step=point.path, role=point.role, cells=rows[name]) for name, point in self._points.items()
+        )
+
+    def contracts(self) -> tuple[Contract, ...]:
+        """What each step bears by itself."""
+        return tuple(Contract(step=path, **held) for path, held in self._contracts.items())
+
+    def _tell(self, stage: str, total: int | None, done: int = 0) -> None:
+        if self.progress is not None:
+            self.progress(stage, done, total)
+
+
+def word_of(outcome: Outcome, violations: Sequence[Violation]) -> Word:
+    """What became of a run, in one word."""
+    if violations:
+        return "late" if violations[0].kind in ("late", "late_do") else "broken"
+    if not outcome.fired:
+        return "never fired"
+    if outcome.asked:
+        return "asked"
+    if outcome.state == "completed":
+        return "completed"
+    return "compensated" if outcome.instance is not None and outcome.instance.compensated else "undone"
+
+
+def _paired(ones: Sequence[str], twos: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for index in range(max(len(ones), len(twos))):
+        yield (ones[index] if index < len(ones) else "", twos[index] if index < len(twos) else "")
+
+
+def _results(outcome: Outcome) -> Any:
+    return None if outcome.instance is None else outcome.instance.results
+
+
+def _step_of(labels: Sequence[str]) -> str:
+    return labels[0].partition(".")[0] if labels and "." in labels[0] else ""
+
+
+def _changed(scenario: Scenario) -> bool:
+    after = None if scenario.reference is None else scenario.reference.after
+    return after is None or after != scenario.before
+
+
+def _faults(number: int) -> str:
+    return {1: "single faults", 2: "pairs of faults"}.get(number, f"{number} faults")
