@@ -29,6 +29,7 @@ from sagafsm.drivers.effects import (
     UserCall,
     Write,
 )
+from sagafsm.drivers.journal import unheard
 from sagafsm.drivers.lease import Lease, _running
 from sagafsm.drivers.settings import Settings
 from sagafsm.driving import Driving
@@ -149,7 +150,7 @@ class Simulation:
             clock=self.clock,
             lease=LEASE,
             max_payload=MAX_PAYLOAD,
-            on_event=None,
+            on_event=unheard,
             stopping=_never,
             draw=_halfway,
         )
