@@ -230,14 +230,8 @@ def result_changed_later() -> Entry:
 
 
 def undo_with_a_budget_of_one() -> Entry:
-    entry = _piece(
-        "undo_with_a_budget_of_one",
-        "the compensation is called once only, so that one refusal blocks the instance",
-        {"stuck"},
-        _issue,
-        compensation_retry=Retry(1),
-    )
-    return entry
+    mistake = "the compensation is called once only, so that one refusal blocks the instance"
+    return _piece("undo_with_a_budget_of_one", mistake, {"stuck"}, _issue, compensation_retry=Retry(1))
 
 
 def undo_gives_up_at_once() -> Entry:

@@ -10,7 +10,7 @@ import attrs
 
 from gallery.entry import Entry, entries
 from gallery.parts import LAMP, MUG, add_charge, add_reserve, add_ship
-from gallery.services import Records, World, shop
+from gallery.services import Records, shop, world
 from sagafsm import Saga
 
 ALL = ("stock", "bank", "carrier")
@@ -83,8 +83,7 @@ def rows_with_a_serial_number() -> Entry:
             return super().add(serial=next(serial), **row)
 
     mistake = "rows are numbered by a counter that the next world goes on with"
-    world = shop(carrier=Numbered)
-    return _entry(_order("rows_with_a_serial_number"), mistake, {"not_deterministic"}, world=world)
+    return _entry(_order("rows_with_a_serial_number"), mistake, {"not_deterministic"}, world=shop(carrier=Numbered))
 
 
 def draws_the_warehouse() -> Entry:
@@ -138,12 +137,10 @@ def refused_input() -> Entry:
 
 
 def missing_resource() -> Entry:
-    class Lacking(World):
-        makers = {name: make for name, make in shop().makers.items() if name != "bank"}
-
+    makers = {name: make for name, make in shop().makers.items() if name != "bank"}
     mistake = "the world has no bank, which the saga declares"
     kinds = {"missing_resource", "never_completes", "never_reached", "not_intercepted", "constant_snapshot"}
-    return _entry(_order("missing_resource"), mistake, kinds, world=Lacking)
+    return _entry(_order("missing_resource"), mistake, kinds, world=world(**makers))
 
 
 PIECES = entries(
