@@ -206,7 +206,7 @@ def asynchronous() -> Entry:
             found = await rooms.find(ctx.action_key, shutting=ctx.attempt)
             return NOT_DONE if found is None else Done(found)
 
-        saga.add_step(name, book, cancel, probe=is_booked, in_doubt="compensate", group="rooms")
+        saga.add_step(name, book, cancel, probe=is_booked, in_doubt="compensate", group="stay")
 
     add_reserve(saga)
     add("single")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gallery.entry import Entry, entries
 from gallery.parts import LAMP, MUG, add_charge, add_reserve, add_ship
 from gallery.services import Records, shop
-from sagafsm import Saga
+from sagafsm import Retry, Saga
 
 Shop = shop(tickets=Records, vouchers=Records)
 ALL = ("stock", "bank", "carrier")
@@ -14,7 +14,7 @@ ALL = ("stock", "bank", "carrier")
 def nested_without_compensation() -> Entry:
     papers = Saga("papers", resources=("tickets",))
 
-    @papers.step(in_doubt="retry")
+    @papers.step(in_doubt="retry", retry=Retry(5))
     def visa(tickets, ctx):
         return tickets.put(ctx.idempotency_key, attempt=ctx.attempt, kind="visa")
 
@@ -67,7 +67,7 @@ def reads_what_was_skipped() -> Entry:
     saga = Saga("reads_what_was_skipped", resources=("stock", "bank", "carrier", "vouchers"))
     add_reserve(saga)
 
-    @saga.step(when=lambda input: input["voucher"], in_doubt="retry")
+    @saga.step(when=lambda input: input["voucher"], in_doubt="compensate")
     def voucher(vouchers, ctx):
         return vouchers.put(ctx.idempotency_key, attempt=ctx.attempt, amount=300)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gallery.entry import Entry, entries
 from gallery.parts import MUG, add_charge, add_reserve, add_ship
 from gallery.services import Amounts, Log, Records, shop, world
-from sagafsm import Saga
+from sagafsm import Retry, Saga
 
 
 def swallows_its_errors() -> Entry:
@@ -92,7 +92,7 @@ def refunds_under_the_charges_key() -> Entry:
     saga = Saga("transfer", resources=("stock", "bank", "carrier"))
     add_reserve(saga)
 
-    @saga.step(in_doubt="retry")
+    @saga.step(in_doubt="retry", retry=Retry(5))
     def transfer(input, bank, ctx):
         return bank.move(ctx.idempotency_key, input["customer"], input["amount"])
 
@@ -107,7 +107,7 @@ def refunds_under_the_charges_key() -> Entry:
         world=shop(),
         inputs=(MUG,),
         mistake="the transfer back has the key of the transfer, so the bank takes it for the same call and does nothing",
-        kinds={"left_behind", "undo_without_do"},
+        kinds={"left_behind", "late", "late_do", "undo_without_do"},
         steps={"transfer"},
     )
 
@@ -166,7 +166,7 @@ def trusts_the_status_it_was_told() -> Entry:
     saga = Saga("payment", resources=("stock", "payments", "carrier"))
     add_reserve(saga)
 
-    @saga.step(in_doubt="retry")
+    @saga.step(in_doubt="compensate")
     def authorize(input, payments, ctx):
         payment = payments.put(ctx.idempotency_key, attempt=ctx.attempt, amount=input["amount"], status="processing")
         return {"id": payment["id"], "status": payment["status"]}

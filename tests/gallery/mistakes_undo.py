@@ -7,7 +7,7 @@ from typing import Any
 from gallery.entry import Entry, entries
 from gallery.parts import MUG, add_reserve, add_ship
 from gallery.services import Records, Settings, shop, world
-from sagafsm import Saga
+from sagafsm import Retry, Saga
 
 TRIP: dict[str, Any] = {"customer": "ann", "city": "Rome", "seats": ["12A", "12B"]}
 Travel = world(hotels=Records, flights=Records, carrier=Records)
@@ -65,7 +65,7 @@ def no_compensation() -> Entry:
     saga = Saga("campaign", resources=("stock", "carrier", "coupons"))
     add_reserve(saga)
 
-    @saga.step(in_doubt="retry")
+    @saga.step(in_doubt="retry", retry=Retry(5))
     def issue_coupon(input, coupons, ctx):
         return coupons.put(ctx.idempotency_key, attempt=ctx.attempt, customer=input["customer"], percent=20)
 
@@ -166,7 +166,7 @@ def swaps_back() -> Entry:
         world=world(cluster=lambda: Settings.of(current="v1", slots=["v2", "v1"]), carrier=Records),
         inputs=({"release": "v2", "city": "fra1"},),
         mistake="roll_back swaps the two slots, so that called again it deploys the new release again",
-        kinds={"left_behind", "undo_twice", "undo_without_do", "late", "late_do"},
+        kinds={"left_behind", "differs", "undo_twice", "undo_without_do", "late", "late_do"},
         steps={"deploy"},
     )
 
@@ -202,7 +202,7 @@ def undoes_by_a_step_forward() -> Entry:
     def invoice(invoices, key: str, plan: str) -> None:
         invoices.put(key, plan=plan)
 
-    @saga.step(in_doubt="retry")
+    @saga.step(in_doubt="compensate")
     def upgrade(input, plans, ctx):
         plans.put(ctx.idempotency_key, attempt=ctx.attempt, customer=input["customer"], plan="pro")
 
