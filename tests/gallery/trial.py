@@ -24,9 +24,12 @@ from sagafsm.errors import SagaError, StoreError
 from sagafsm.store import open_store
 from support.clock import FakeClock
 from support.stores import Crash
+from support.turns import take_turns
 
 ID = "g-1"
 MOST_LIVES = 40
+# Coroutines beside each other are on a loop, and cannot have turns.
+ON_A_LOOP = {"asynchronous"}
 MOST_DECISIONS = 8
 
 
@@ -34,7 +37,8 @@ MOST_DECISIONS = 8
 class Trial:
     """One instance of a piece, from its start to its rest, whatever the schedule has in store for it.
 
-    `decide` is what an operator says of a doubt: "truth", or "compensate" where that is allowed, or "retry".
+    `decide` is what an operator says of a doubt: "truth", or "compensate" where that is allowed, or "retry". Members of
+    a group have their turns in an order that `seed` draws.
     """
 
     entry: Entry
@@ -42,6 +46,7 @@ class Trial:
     schedule: Mapping[str, str] = attrs.Factory(dict)
     decide: str = "truth"
     usual: Trial | None = None
+    seed: int = 0
     world: Any = attrs.field(init=False)
     before: Any = attrs.field(init=False)
     after: Any = attrs.field(init=False, default=None)
@@ -56,6 +61,7 @@ class Trial:
     begun: dict[str, Any] = attrs.field(init=False, factory=dict)
     found: set[str] = attrs.field(init=False, factory=set)
     lives: int = attrs.field(init=False, default=0)
+    asked: bool = attrs.field(init=False, default=False)
     lock: Any = attrs.field(init=False, factory=threading.RLock)
 
     def __attrs_post_init__(self) -> None:
@@ -144,13 +150,16 @@ class Trial:
 
     def _orchestrator(self, life: Life) -> Orchestrator:
         resources = {name: Proxy(self.call, life, name, service) for name, service in self.world.resources().items()}
-        return Orchestrator(
+        orchestrator = Orchestrator(
             View(self.store, self.call, life, self._writes),
             sagas=[self.entry.saga],
             resources=resources,
             clock=self.clock,
             on_event=self._told,
         )
+        if self.entry.name not in ON_A_LOOP:
+            take_turns(orchestrator, self.clock, self.seed)
+        return orchestrator
 
     def _ask(self, operation: str, *args: Any, **kwargs: Any) -> None:
         self.lives += 1
@@ -195,6 +204,7 @@ class Trial:
         if block.reason in ("compensation_failed", "exhausted", "payload") and "down" not in self.schedule.values():
             self.found.add("stuck")
         self.down.clear()
+        self.asked = self.asked or block.reason in ("in_doubt", "crash_loop")
         if block.reason not in ("in_doubt", "crash_loop"):
             self._ask("retry", ID, step=block.step)
         elif self.decide != "truth" and self.decide in block.decisions:
@@ -241,9 +251,9 @@ class Trial:
         )
 
 
-def usual(entry: Entry, input: Any) -> Trial:
+def usual(entry: Entry, input: Any, seed: int = 0) -> Trial:
     """The run in which nothing happens."""
-    return Trial(entry, input).run()
+    return Trial(entry, input, seed=seed).run()
 
 
 ACTS = ("raise_before", "raise_after", "crash_before", "crash_after")
