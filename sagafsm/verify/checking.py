@@ -210,6 +210,9 @@ class _Task:
 
     def _findings(self, stages: Stages) -> Iterator[Finding]:
         for key, found in stages.trials.found.items():
+            if found.violation.instead in stages.trials.found and found.violation.kind != "undo_twice":
+                # The same mistake shows without a call that lands late.
+                continue
             yield self._finding(found, stages, again=stages.trials.again[key] - 1)
 
     def _finding(self, found: Found, stages: Stages, *, again: int) -> Finding:

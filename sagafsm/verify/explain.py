@@ -149,6 +149,8 @@ def advice_of(violation: Violation, outcome: Outcome, definition: Definition) ->
             return f"Undo in the compensation of {own!r} all that its action does, by its key."
         case "differs":
             return f"Hand ctx.idempotency_key to the service in {own!r}, and let an error of it be raised."
+        case "stuck" if _refused_once(outcome, own):
+            return f"Give {_what_blocks(outcome, own)} more attempts: retry=Retry(5)."
         case "stuck" if outcome.ending == "rested":
             return f"Make the compensation of {own!r} bear being called again, and with result=None, when all is undone already."
         case "swallowed_interrupt":
@@ -165,6 +167,16 @@ def advice_of(violation: Violation, outcome: Outcome, definition: Definition) ->
             return f"Wait in {own!r} for what it has begun."
         case _:
             return ""
+
+
+def _refused_once(outcome: Outcome, step: str) -> bool:
+    blocks = [settled for settled in outcome.settled if settled.path == step and settled.failure is not None]
+    return any(settled.failure is not None and "(injected)" in settled.failure.message for settled in blocks)
+
+
+def _what_blocks(outcome: Outcome, step: str) -> str:
+    undone = any(s.path == step and s.reason == "compensation_failed" for s in outcome.settled)
+    return f"the compensation of {step!r}" if undone else f"{step!r}"
 
 
 def _own(outcome: Outcome, step: str) -> list[e.Event]:

@@ -49,12 +49,16 @@ VACUOUS: frozenset[FindingKind] = frozenset(
 
 @attrs.frozen
 class Violation:
-    """One law that a run broke: which, by which step, and what shows it."""
+    """One law that a run broke: which, by which step, and what shows it.
+
+    `instead`: what it would be called, and who be blamed, but for a fault that has a name of its own.
+    """
 
     kind: FindingKind
     step: str
     told: str
     left: tuple[str, ...] = ()
+    instead: tuple[FindingKind, str] | None = None
 
 
 # Runs a schedule once more, looking at the world around every call.
@@ -251,4 +255,6 @@ def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
     if name is None:
         return found
     step = kinds["late" if "late" in kinds else "twice"].path
-    return [attrs.evolve(violation, kind=name, step=step) for violation in found[:1]]
+    return [
+        attrs.evolve(violation, kind=name, step=step, instead=(violation.kind, violation.step)) for violation in found[:1]
+    ]
