@@ -72,9 +72,7 @@ def verify(
         RequestError: an argument is none; the message says which, and what it may be.
     """
     _check(faults=faults, depth=depth, budget=budget, time_limit=time_limit)
-    task = _Task(
-        saga, world, inputs, dict(signals or {}), faults, depth, budget, time_limit, schedule, store, progress
-    )
+    task = _Task(saga, world, inputs, dict(signals or {}), faults, depth, budget, time_limit, schedule, store, progress)
     return task.report()
 
 
@@ -254,4 +252,3 @@ class _Task:
                 "by key; it cannot see what an undo really undoes, nor two effects of one action"
             )
         yield from stages.notes
-

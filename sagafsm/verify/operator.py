@@ -120,5 +120,7 @@ class SimulatedOperator:
 
 def _failure(instance: SagaInstance, block: Block) -> e.RecordedError | None:
     failed = (e.StepFailed, e.CompensationFailed)
-    found = (event.error for event in reversed(instance.history) if isinstance(event, failed) and event.step == block.step)
+    found = (
+        event.error for event in reversed(instance.history) if isinstance(event, failed) and event.step == block.step
+    )
     return next(found, None)

@@ -89,7 +89,9 @@ class Oracle:
         elif outcome.ending == "rested":
             # What is left after an operator had to give up on a step is that step's fault, and told with it.
             stuck = {violation.step for violation in found}
-            found += [violation for violation in self._world(outcome) if violation.step not in stuck and not _gave_up(outcome)]
+            found += [
+                violation for violation in self._world(outcome) if violation.step not in stuck and not _gave_up(outcome)
+            ]
         found += _requests(outcome)
         found += _order(outcome)
         return _renamed(outcome, found)
@@ -241,7 +243,9 @@ def _order(outcome: Outcome) -> Iterator[Violation]:
     started = list(dict.fromkeys(event.step for event in history if isinstance(event, e.StepStarted)))
     undone = list(dict.fromkeys(event.step for event in history if isinstance(event, e.CompensationStarted)))
     if undone != [step for step in reversed(started) if step in undone]:
-        yield Violation("order", undone[-1], f"{', '.join(undone)} were undone in this order, begun {', '.join(started)}")
+        yield Violation(
+            "order", undone[-1], f"{', '.join(undone)} were undone in this order, begun {', '.join(started)}"
+        )
 
 
 def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
@@ -256,5 +260,6 @@ def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
         return found
     step = kinds["late" if "late" in kinds else "twice"].path
     return [
-        attrs.evolve(violation, kind=name, step=step, instead=(violation.kind, violation.step)) for violation in found[:1]
+        attrs.evolve(violation, kind=name, step=step, instead=(violation.kind, violation.step))
+        for violation in found[:1]
     ]

@@ -164,9 +164,7 @@ class Runner:
         if instance.blocked:
             return self.operator.settle(life, operations, instance)
         for name in instance.awaited:
-            if name in run.setting.signals and not self._is_withheld(
-                life, name, ends=instance.wake_at is not None
-            ):
+            if name in run.setting.signals and not self._is_withheld(life, name, ends=instance.wake_at is not None):
                 steps = operations.signal(instance.id, name, run.setting.signals[name], request_id=None)
                 moved: SagaInstance = run.perform(life, steps)
                 return moved

@@ -491,5 +491,3 @@ def _never() -> bool:
 
 def _halfway() -> float:
     return 0.5
-
-

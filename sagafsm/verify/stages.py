@@ -178,7 +178,9 @@ class Stages:
         """Each step by itself: done twice, undone twice, undone without having been done, done after its undo."""
         for scenario in self._usable[:1]:
             assert scenario.reference is not None  # noqa: S101 - it is usable
-            for path in dict.fromkeys(called.path for called in scenario.reference.run.calls if called.role == "action"):
+            for path in dict.fromkeys(
+                called.path for called in scenario.reference.run.calls if called.role == "action"
+            ):
                 if self.trials.is_over:
                     return
                 self._try_contract(scenario, path)

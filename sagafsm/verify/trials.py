@@ -80,9 +80,7 @@ class Trials:
         oracle.tracer = lambda outcome: self.run(scenario, outcome.schedule, traces=True)
         return scenario
 
-    def run(
-        self, scenario: Scenario, schedule: Schedule, *, plan: Plan | None = None, traces: bool = False
-    ) -> Outcome:
+    def run(self, scenario: Scenario, schedule: Schedule, *, plan: Plan | None = None, traces: bool = False) -> Outcome:
         """Run one schedule; `plan` decides instead of its faults, where it is given."""
         self.setting.memory.lose()
         simulation = Simulation(
