@@ -62,7 +62,7 @@ def test_a_forgotten_compensation_is_caught(release: Any) -> None:
     saga.add_step("charge", hold, free)
 
     with pytest.raises(
-        AssertionError, match="left_behind by instance 'i-.' of saga 'forgetful'.*Left behind: reserve-"
+        AssertionError, match=r"left_behind by instance 'i-.' of saga 'forgetful'.*Left behind: reserve-"
     ):
         sit(machine_of(saga), 200)
 
@@ -91,7 +91,7 @@ def test_a_compensation_that_fails_by_itself_is_caught() -> None:
     saga = order_of("reading", release=release)
 
     with pytest.raises(
-        AssertionError, match="stuck by instance 'i-.' of saga 'reading': .* fails by itself: TypeError"
+        AssertionError, match=r"stuck by instance 'i-.' of saga 'reading': .* fails by itself: TypeError"
     ):
         sit(machine_of(saga), 200)
 
