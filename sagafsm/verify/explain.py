@@ -16,9 +16,9 @@ from sagafsm.verify.stores import path_of
 
 
 def message_of(saga: str, violation: Violation, outcome: Outcome, singles: int) -> str:
-    """What happened, told by the run that shows it, which was traced. `singles` is the number of single faults."""
+    """What happened, told by the run that shows it, which was traced. `singles` is the number of single faults, if known."""
     faults = len(outcome.schedule)
-    count = "no fault" if not faults else f"{faults} fault{'s' if faults > 1 else ''} of {singles}"
+    count = "no fault" if not faults else f"{faults} fault{'s' if faults > 1 else ''}{f' of {singles}' if singles else ''}"
     sentences = [*_faults(outcome), *_reactions(violation, outcome)]
     sentences += [violation.told] if violation.told else []
     if violation.left and not violation.told:
