@@ -10,7 +10,7 @@ import attrs
 from sagafsm.reprs import as_html
 from sagafsm.verify.report import Contract, Finding, GradeResult, Moment, Report, Row
 from sagafsm.verify.schedule import WORDS, split
-from sagafsm.view.matrix import Line, Meaning, matrix
+from sagafsm.view.matrix import Line, Meaning, legend, matrix
 from sagafsm.view.page import Html, bullets, card, chip, code, code_block, folded, given, heading, joined, tag
 from sagafsm.view.theme import style
 from sagafsm.view.timeline import Beat, timeline
@@ -177,13 +177,20 @@ def _beat(moment: Moment) -> Beat:
 def _matrix(rows: Sequence[Row]) -> Iterator[Html]:
     if not rows:
         return
-    lines = [_line(row) for row in sorted(rows, key=_Order(rows))]
-    table = matrix(lines, WORDS, MEANINGS, corner="where")
+    ordered = sorted(rows, key=_Order(rows))
+    calls, commits = ([_line(row) for row in ordered if (row.role == "commit") == stored] for stored in (False, True))
+    tables = [
+        part
+        for title, lines in (("Calls", calls), ("Writes to the store", commits))
+        if lines
+        for part in (tag("p", title), matrix(lines, WORDS, MEANINGS, corner="where"))
+    ]
+    tables.append(legend([*calls, *commits], MEANINGS))
     if len(rows) > UNFOLDED:
-        yield folded(f"Every single fault, at {len(rows)} points", table)
+        yield folded(f"Every single fault, at {len(rows)} points", *tables)
     else:
         yield heading("Every single fault, at every point")
-        yield table
+        yield from tables
 
 
 class _Order:
@@ -211,7 +218,7 @@ def _contracts(contracts: Sequence[Contract]) -> Iterator[Html]:
     if not contracts:
         return
     yield heading("What each step bears by itself")
-    head = tag("tr", tag("th", "step"), *(tag("th", told, scope="col") for told in _CONTRACTS.values()))
+    head = tag("tr", tag("th", "step"), *(tag("th", tag("span", told), scope="col") for told in _CONTRACTS.values()))
     rows = (
         tag("tr", tag("th", given(held.step), scope="row"), *(_held(getattr(held, name)) for name in _CONTRACTS))
         for held in contracts

@@ -30,17 +30,24 @@ class Line:
 
 
 def matrix(lines: Sequence[Line], columns: Mapping[str, str], words: Mapping[str, Meaning], *, corner: str) -> Html:
-    """A table with its legend, a part for each group of lines that follow one another.
+    """A table, with a part for each group of lines that follow one another.
 
     `columns` are the titles by key, in order; one of which no line says anything is left out. A column of which a line
     says nothing is empty there.
     """
     shown = {key: title for key, title in columns.items() if any(key in line.cells for line in lines)}
-    head = tag("tr", tag("th", corner), *(tag("th", title, scope="col") for title in shown.values()))
+    head = tag("tr", tag("th", corner), *(tag("th", tag("span", title), scope="col") for title in shown.values()))
     groups = itertools.groupby(lines, key=lambda line: line.group)
     bodies = (_body(group, list(members), shown, words) for group, members in groups)
     table = tag("table", tag("thead", head), *bodies, class_="sgf-matrix")
-    return Html(tag("div", table, class_="sgf-wide") + _legend(lines, words))
+    return tag("div", table, class_="sgf-wide")
+
+
+def legend(lines: Sequence[Line], words: Mapping[str, Meaning]) -> Html:
+    """What the words that these lines use mean."""
+    used = {word for line in lines for word in line.cells.values()}
+    told = [tag("li", chip(word, meaning.tone), " ", meaning.told) for word, meaning in words.items() if word in used]
+    return tag("ul", *told, tag("li", "empty: not tried there"), class_="sgf-legend")
 
 
 def _body(group: str, lines: Sequence[Line], columns: Mapping[str, str], words: Mapping[str, Meaning]) -> Html:
@@ -64,9 +71,3 @@ def _row(line: Line, columns: Mapping[str, str], words: Mapping[str, Meaning]) -
 
 def _cell(word: str | None, hint: str | None, words: Mapping[str, Meaning]) -> Html:
     return tag("td") if word is None else tag("td", word, class_=f"sgf-{words[word].tone}", title=hint)
-
-
-def _legend(lines: Sequence[Line], words: Mapping[str, Meaning]) -> Html:
-    used = {word for line in lines for word in line.cells.values()}
-    told = [tag("li", chip(word, meaning.tone), " ", meaning.told) for word, meaning in words.items() if word in used]
-    return tag("ul", *told, tag("li", "empty: not tried there"), class_="sgf-legend")

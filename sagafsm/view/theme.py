@@ -65,8 +65,8 @@ font:13px/1.5 var(--jp-ui-font-family,system-ui,sans-serif);overflow-wrap:anywhe
 & .sgf-head{margin:16px 0 6px;font-size:14px}
 & .sgf-chips{display:flex;flex-wrap:wrap;gap:6px;margin:8px 0}
 & .sgf-chip{display:inline-block;padding:1px 8px;border-radius:10px;font-size:12px;font-weight:600;line-height:1.5}
-& code{padding:1px 4px;border:0;border-radius:4px;background:var(--panel);color:var(--text);font:12px/1.5
-var(--jp-code-font-family,ui-monospace,monospace);white-space:pre-wrap}
+& code,.sgf.sgf.sgf :not(pre)>code{padding:1px 4px;border:0;border-radius:4px;background:var(--panel);
+color:var(--text);font:12px/1.5 var(--jp-code-font-family,ui-monospace,monospace);white-space:pre-wrap}
 & pre{margin:4px 0 8px;padding:8px 10px;border:1px solid var(--line);border-radius:6px;background:var(--panel);
 overflow-x:auto}
 & pre code{padding:0}
@@ -88,12 +88,15 @@ font-weight:400;white-space:normal}
 & thead{border:0}
 & thead th{color:var(--dim);vertical-align:bottom}
 & .sgf-matrix{border-spacing:2px 1px}
-& .sgf-matrix td{min-width:54px;padding:2px 3px;text-align:center;border-radius:3px;font-size:11px;overflow-wrap:normal}
+& .sgf-matrix td{min-width:40px;padding:2px 3px;text-align:center;border-radius:3px;font-size:11px;overflow-wrap:normal}
 & .sgf-matrix thead th{font-size:11px;line-height:1.25}
-& .sgf-matrix thead th+th{width:66px;padding:2px 3px;text-align:center;overflow-wrap:normal}
-& .sgf-matrix tbody th{min-width:150px;max-width:240px;position:sticky;left:0;background:var(--page)}
-& .sgf-matrix .sgf-group{max-width:none;padding-top:8px;font-weight:600}
-& .sgf-contracts thead th+th{width:130px}
+& .sgf-matrix thead th+th{padding:2px 3px;text-align:center;overflow-wrap:normal}
+& .sgf-matrix thead span{display:inline-block;max-width:76px}
+& .sgf-matrix tbody th{position:sticky;left:0;background:var(--page)}
+& .sgf-matrix tbody th>bdi{display:inline-block;min-width:140px;max-width:240px}
+& .sgf-matrix .sgf-group{padding-top:8px;font-weight:600}
+& .sgf-matrix .sgf-group>bdi{display:inline;max-width:none}
+& .sgf-contracts thead span{max-width:140px}
 & .sgf-legend{margin:8px 0;padding:0;list-style:none;columns:2;font-size:12px}
 & .sgf-time{border-spacing:0}
 & .sgf-time td{padding:1px 10px}
