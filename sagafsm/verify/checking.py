@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import keyword
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -86,6 +87,10 @@ def _check(*, faults: object, depth: object, budget: object, time_limit: object)
             raise RequestError(f"verify takes {name}= as a timedelta above zero, not {value!r}")
 
 
+def _is_name(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
 @functools.cache
 def _memory() -> Callable[[], Store]:
     return type(open_store("memory://"))
@@ -149,7 +154,19 @@ class _Task:
             notes=tuple(self._notes(stages)),
             seconds=time.perf_counter() - begun,
             replayed=None if planned is None else str(planned),
+            call=self._call(),
         )
+
+    def _call(self) -> str:
+        """What to call, to verify or to replay the same."""
+        name = getattr(self.world, "__name__", "")
+        given = [self.definition.saga if _is_name(self.definition.saga) else "saga"]
+        given += [f"world={name if _is_name(name) else 'world'}"] if self.world is not None else []
+        given += ["inputs=inputs"] if self.inputs is not None else []
+        given += ["signals=signals"] if self.signals else []
+        given += ['faults="strict"'] if self.faults == "strict" else []
+        given += ["store=store"] if self.store is not None else []
+        return f"verify({', '.join(given)})"
 
     def _factories(self) -> list[Factory]:
         if self.world is None:

@@ -85,9 +85,14 @@ class Closure:
         # Where it is now: its process dies before what it is about to do.
         schedule = state.schedule.with_fault(Fault(attrs.evolve(point, life=len(state.schedule) + 1), "crash"))
         reached = Persistent(
-            copied(simulation.world), histories, tuple(simulation.calls), simulation.clock.now(), schedule
+            copied(simulation.world), histories, tuple(map(_until_now, simulation.calls)), simulation.clock.now(), schedule
         )
         self._waiting.append(reached)
+
+
+def _until_now(called: Called) -> Called:
+    # The run goes on from here, and its calls with it: what they are answered later is not known to one who died here.
+    return attrs.evolve(called, answers=[attrs.evolve(answered) for answered in called.answers])
 
 
 def _histories(store: Store) -> tuple[tuple[e.Event, ...], ...]:

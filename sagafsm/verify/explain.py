@@ -152,6 +152,8 @@ def advice_of(violation: Violation, outcome: Outcome, definition: Definition) ->
             "down",
         }:
             return f"Have {own!r} raise OutcomeUnknown where it cannot know, or name its error in unknown_on."
+        case "left_behind" if _failed_half_way(outcome, own):
+            return f"Make two steps of {own!r}, or have it raise OutcomeUnknown once a part of it has taken effect."
         case "left_behind" if any(s.truth is not None and s.truth.of == "partial" for s in outcome.settled):
             return f"Make two steps of {own!r}, or a compensation that undoes it in part."
         case "left_behind" | "stuck" if _ran_without_result(outcome, own):
@@ -197,6 +199,12 @@ def _what_blocks(outcome: Outcome, step: str) -> str:
 def _own(outcome: Outcome, step: str) -> list[e.Event]:
     history = () if outcome.instance is None else outcome.instance.history
     return [event for event in history if getattr(event, "step", None) == step.partition("/")[0]]
+
+
+def _failed_half_way(outcome: Outcome, step: str) -> bool:
+    """Whether a step was refused, and counts as failed: what it had done before is its own to tell."""
+    refused = any(p.point.path == step and p.point.role == "action" for p in outcome.fired)
+    return refused and any(isinstance(event, e.StepFailed) for event in _own(outcome, step))
 
 
 def _ran_without_result(outcome: Outcome, step: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from sagafsm.reprs import mimebundle
 from sagafsm.risks import Risk
 from sagafsm.verify.oracle import VACUOUS, FindingKind
 from sagafsm.verify.schedule import GRADES, Grade
@@ -146,7 +147,8 @@ class Row:
 class Report:
     """What a verification found.
 
-    `ok`: nothing is wrong, and nothing that had to be tried was not. `schedules` is the number tried.
+    `ok`: nothing is wrong, and nothing that had to be tried was not. `schedules` is the number tried. `call` is the
+    Python that asked for it, where a saga's variable is taken to have its name.
     """
 
     saga: str
@@ -159,6 +161,7 @@ class Report:
     notes: tuple[str, ...] = ()
     seconds: float = attrs.field(default=0.0, eq=False)
     replayed: str | None = None
+    call: str = "verify(saga)"
 
     @property
     def ok(self) -> bool:
@@ -211,9 +214,7 @@ class Report:
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - the notebook's protocol
-        from sagafsm.verify.showing import html_of  # noqa: PLC0415 - a notebook alone pays for it
-
-        return {"text/plain": str(self), "text/html": html_of(self)}
+        return mimebundle(self)
 
     def to_json(self) -> str:
         """The whole report; stable, so that two can be compared."""

@@ -1,0 +1,140 @@
+"""What happened in one run, from top to bottom: events by number, what went wrong between them, what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Literal
+
+import attrs
+
+from sagafsm.view.page import Html, given, joined, tag
+
+# So many lines are shown from either end of a long run.
+KEPT = 40
+_SIGN = Html(
+    '<svg class="sgf-sign" width="11" height="11" viewBox="0 0 11 11" aria-hidden="true">'
+    '<path d="M6.5 0 1.5 6.2h3L3.8 11l5.4-6.7H6z"/></svg>'
+)
+_RAIL = {"event": "sgf-rail sgf-dot", "fault": "sgf-rail sgf-dot sgf-hit", "left": "sgf-rail"}
+
+
+@attrs.frozen(kw_only=True)
+class Beat:
+    """One line: an event with its number, or, without one, a fault or what is left at the end.
+
+    `instance` is a nested saga's path, "" for the root; `after` is the time since the beginning.
+    """
+
+    what: str
+    number: int | None = None
+    step: str = ""
+    instance: str = ""
+    after: timedelta = timedelta(0)
+    kind: Literal["event", "fault", "left"] = "event"
+    tone: str = ""
+
+
+@attrs.frozen
+class _Again:
+    """Beats that only repeat those before them."""
+
+    beats: Sequence[Beat]
+    times: int
+
+
+def timeline(beats: Sequence[Beat]) -> Html:
+    """A table with a line for each beat.
+
+    What only repeats itself, as retries do, and the middle of a long run are told in one line each.
+    """
+    nested = any(beat.instance for beat in beats)
+    rows = [_row(beat, nested=nested) for beat in _cut(_folded(beats))]
+    titles = ("event", "time", *(("instance",) if nested else ()), "what happened")
+    head = tag("tr", *(tag("th", title, scope="col") for title in titles))
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *rows), class_="sgf-time"), class_="sgf-wide")
+
+
+def _folded(beats: Sequence[Beat]) -> Iterator[Beat | _Again]:
+    index = 0
+    while index < len(beats):
+        size, times = _repeated(beats, index)
+        yield from beats[index : index + size]
+        if times > 2:
+            yield _Again(beats[index + size : index + size * times], times - 1)
+            size *= times
+        index += size
+
+
+def _repeated(beats: Sequence[Beat], start: int) -> tuple[int, int]:
+    """How many beats from here on form a cycle, and how often it goes round: (1, 1) when they do not."""
+    for size in (1, 2, 3, 4):
+        cycle = [_likeness(beat) for beat in beats[start : start + size]]
+        times = 1
+        while len(cycle) == size and cycle == [
+            _likeness(b) for b in beats[start + size * times : start + size * (times + 1)]
+        ]:
+            times += 1
+        if times > 2:
+            return size, times
+    return 1, 1
+
+
+def _likeness(beat: Beat) -> tuple[str, ...]:
+    return beat.what, beat.step, beat.instance, beat.kind
+
+
+def _cut(lines: Iterator[Beat | _Again]) -> Iterator[Beat | _Again | int]:
+    kept = list(lines)
+    if len(kept) <= 2 * KEPT:
+        yield from kept
+        return
+    yield from kept[:KEPT]
+    yield len(kept) - 2 * KEPT
+    yield from kept[-KEPT:]
+
+
+def _row(line: Beat | _Again | int, *, nested: bool) -> Html:
+    match line:
+        case int():
+            return _cells("", "", "" if nested else None, f"… {line} lines more")
+        case _Again(beats, times):
+            numbers = [beat.number for beat in beats if beat.number is not None]
+            told = f"the same {times} times more" + (f", until event {numbers[-1]}" if numbers else "")
+            return _cells("…", f"to {seconds(beats[-1].after)}", "" if nested else None, tag("i", told))
+        case Beat():
+            number = "" if line.number is None else str(line.number)
+            where = given(line.instance or "(root)") if nested else None
+            time = "" if line.kind == "left" else seconds(line.after)
+            return _cells(number, time, where, _told(line), tone=line.tone, rail=_RAIL[line.kind])
+
+
+def _told(beat: Beat) -> Html:
+    match beat.kind:
+        case "fault":
+            return joined(_SIGN, tag("b", "fault: "), given(beat.what))
+        case "left":
+            return joined(tag("b", "left at the end: "), given(beat.what))
+        case "event":
+            return joined(beat.what, " " if beat.step else None, given(beat.step) if beat.step else None)
+
+
+def _cells(number: str, time: str, where: str | None, told: str, *, tone: str = "", rail: str = "sgf-rail") -> Html:
+    return tag(
+        "tr",
+        tag("td", number, class_="sgf-n"),
+        tag("td", time, class_="sgf-n"),
+        None if where is None else tag("td", where),
+        tag("td", tag("span", told, class_=f"sgf-{tone}") if tone else told, class_=rail),
+    )
+
+
+def seconds(after: timedelta) -> str:
+    """A time since the beginning, short: "0 s", "1.5 s", "2 min", "1 h 30 min", "2 d"."""
+    total = after.total_seconds()
+    if total < 120:
+        return f"{round(total, 3):g} s"
+    days, rest = divmod(round(total), 86_400)
+    hours, rest = divmod(rest, 3_600)
+    parts = [(days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
+    return " ".join([f"{number} {unit}" for number, unit in parts if number][:2])

@@ -1,0 +1,77 @@
+"""The style: readable in both themes, for the card alone, and with nothing to load."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sagafsm.view.theme import TONES, style
+
+BLOCKS = re.compile(r"([^{}\n]*)\{(color-scheme:(light|dark);[^}]*)\}")
+PAIRS = [
+    ("text", "page"),
+    ("text", "panel"),
+    ("dim", "page"),
+    ("dim", "panel"),
+    *((tone, f"{tone}-bg") for tone in TONES),
+]
+
+
+def luminance(colour: str) -> float:
+    channels = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2, 1.4.3."""
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def themes() -> list[tuple[str, str, dict[str, str]]]:
+    found = []
+    for selector, block, scheme in BLOCKS.findall(style()):
+        found.append((selector, scheme, dict(re.findall(r"--([\w-]+):(#[0-9a-f]{6})", block))))
+    return found
+
+
+def test_black_on_white_is_21_to_1() -> None:
+    """The measure is the standard's."""
+    assert 21 == round(contrast("#000000", "#ffffff"), 2)
+    assert 4.54 == round(contrast("#767676", "#ffffff"), 2)
+
+
+@pytest.mark.parametrize(("words", "behind"), PAIRS)
+def test_all_words_read_well_in_both_themes(words: str, behind: str) -> None:
+    """At least 4.5 to 1 (WCAG AA), wherever a theme is given."""
+    assert ["light", "dark", "light", "dark"] == [scheme for _, scheme, _ in themes()]
+    for _, scheme, colours in themes():
+        assert contrast(colours[words], colours[behind]) >= 4.5, (scheme, words)
+
+
+def test_the_page_around_it_overrules_the_system() -> None:
+    """JupyterLab's theme counts before the system's, in either direction; without any the system's does."""
+    selectors = [selector for selector, _, _ in themes()]
+    assert [".sgf", ".sgf"] == selectors[:2]
+    assert "@media (prefers-color-scheme:dark){.sgf{color-scheme:dark" in style()
+    assert "[data-jp-theme-light=true] .sgf" in selectors[2]
+    assert "[data-jp-theme-light=false] .sgf" in selectors[3]
+
+
+def test_every_rule_is_about_the_card_alone() -> None:
+    """No selector reaches out of the card, and every variable that is used is given."""
+    assert style().count("{") == style().count("}")
+    assert not re.search(r"\{[^}]*\{[^}]*\{", style())
+    rules = re.sub(r"@media[^{]*\{(.*?\})\}", r"\1", style())
+    for selectors in re.findall(r"([^{}]+)\{[^{}]*\}", rules):
+        assert all(".sgf" in selector for selector in selectors.split(",")), selectors
+    used = set(re.findall(r"var\(--([\w-]+)", style())) - {"jp-ui-font-family", "jp-code-font-family"}
+    assert used <= set(themes()[0][2])
+    assert all(set(themes()[0][2]) == set(colours) for _, _, colours in themes())
+
+
+def test_nothing_is_loaded() -> None:
+    """No address, no import, no end of the element that it is put into."""
+    assert not re.search(r"url\(|@import|http|</|//", style())
