@@ -205,9 +205,10 @@ def test_a_malformed_file_is_named(tmp_path):
             for number in range(300):
                 store.history(f"o-{number}")
 
-    assert f"store {url_of(tmp_path)!r} is damaged: the database disk image is malformed (restore a backup)" == refusal(
-        read_all
-    )
+    assert (
+        f"store {url_of(tmp_path)!r} is damaged, or its disk cannot be read: the database disk image is malformed "
+        f"(check the disk; if it is well, restore a backup)"
+    ) == refusal(read_all)
 
 
 def test_a_newer_schema_is_refused_and_nothing_changes(tmp_path):
@@ -222,6 +223,16 @@ def test_a_newer_schema_is_refused_and_nothing_changes(tmp_path):
     ) == refusal(open_at, tmp_path)
     assert before == (tmp_path / "saga.db").read_bytes()
     assert ["saga.db"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_schema_of_no_version_is_named(tmp_path):
+    """A flipped bit can take the version out of the row that has it."""
+    open_at(tmp_path).close()
+    rows(tmp_path, "ALTER TABLE sagafsm_schema RENAME TO old")
+    rows(tmp_path, "CREATE TABLE sagafsm_schema AS SELECT CAST(NULL AS INTEGER) AS version")
+    assert f"store {url_of(tmp_path)!r} is damaged: its schema has version None (restore a backup)" == refusal(
+        open_at, tmp_path
+    )
 
 
 def test_a_lock_is_waited_for_and_then_named(tmp_path):

@@ -40,7 +40,11 @@ def _version(connections: Connections, cursor: Any) -> int | None:
     if not connections.database.has_table(cursor, SCHEMA.name):
         return None
     row = cursor.execute(f"SELECT version FROM {SCHEMA.name}").fetchone()  # noqa: S608 -- a name of ours
-    return None if row is None else int(row[0])
+    if row is not None and not isinstance(row[0], int):
+        raise StoreError(
+            f"store {connections.database.shown!r} is damaged: its schema has version {row[0]!r} (restore a backup)"
+        )
+    return None if row is None else row[0]
 
 
 def _create(connections: Connections, cursor: Any) -> int:
