@@ -17,7 +17,7 @@ def prepare(connections: Connections) -> None:
     All of them or none are created; two processes may do it at once.
 
     Raises:
-        StoreError: a newer sagafsm wrote the database; it is left as it is.
+        StoreError: another version of sagafsm wrote the database; it is left as it is.
     """
     with connections.reading() as cursor:
         version = _version(connections, cursor)
@@ -30,9 +30,12 @@ def prepare(connections: Connections) -> None:
 
 def _check(connections: Connections, version: int | None) -> None:
     if version not in (None, SCHEMA_VERSION):
+        newer = version > SCHEMA_VERSION
         raise StoreError(
             f"store {connections.database.shown!r} has schema {version}, this sagafsm knows {SCHEMA_VERSION}: "
-            f"a newer sagafsm wrote it (upgrade sagafsm; nothing was changed)"
+            f"{'a newer' if newer else 'an older'} sagafsm wrote it "
+            f"({'upgrade sagafsm' if newer else 'finish with that one what is in it, or name another file'}; "
+            f"nothing was changed)"
         )
 
 
