@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import subprocess
 import sys
@@ -28,10 +29,16 @@ class Report:
     counts: Counter[str] = attrs.Factory(Counter)
     breaches: list[str] = attrs.Factory(list)
     seconds: float = 0.0
+    cpu: float = 0.0
 
     def __add__(self, other: Report) -> Report:
         """Both together, sat at the same time."""
-        return Report(self.counts + other.counts, self.breaches + other.breaches, max(self.seconds, other.seconds))
+        seconds = max(self.seconds, other.seconds)
+        return Report(self.counts + other.counts, self.breaches + other.breaches, seconds, self.cpu + other.cpu)
+
+    def cost(self, what: str) -> float:
+        """How many milliseconds of CPU each of these took, all that is beside it included."""
+        return 1000 * self.cpu / self.counts[what] if self.counts[what] else 0.0
 
     def a_second(self, what: str) -> float:
         """How many of these a second."""
@@ -95,7 +102,7 @@ def sit(
             if child.returncode:
                 raise RuntimeError(f"the exam {exam!r} could not be sat: {complaint[-3000:]}")
             told = json.loads(answer)
-            whole += Report(Counter(told["counts"]), told["breaches"], told["seconds"])
+            whole += Report(**told | {"counts": Counter(told["counts"])})
     return whole
 
 
@@ -108,5 +115,5 @@ def main(exam: Callable[[Sitting, Report], None]) -> None:
     with shim.scratch() as folder:
         sitting = Sitting(folder=folder, **vars(parser.parse_args()))
         exam(sitting, report)
-        report.seconds = time.monotonic() - sitting.began
+        report.seconds, report.cpu = time.monotonic() - sitting.began, sum(os.times()[:4])
     print(json.dumps(attrs.asdict(report)))

@@ -51,9 +51,8 @@ def printer() -> Callable[[str], None]:
 def told(exam: str, report: Report) -> str:
     """The figures of one exam, and its breaches."""
     counted = PARTS[exam][1]
-    lines = [
-        f"{exam}: {report.counts[counted]:,} {counted} in {report.seconds:.0f} s, {report.a_second(counted):.0f} a second"
-    ]
+    rate = f"{report.a_second(counted):.0f} a second, {report.cost(counted):.0f} ms of CPU each"
+    lines = [f"{exam}: {report.counts[counted]:,} {counted} in {report.seconds:.0f} s, {rate}"]
     lines += [f"    {count:>8,} {verdict}" for verdict, count in sorted(report.counts.items()) if verdict != counted]
     return "\n".join(lines + [f"    BREACH {breach}" for breach in report.breaches])
 

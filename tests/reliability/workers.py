@@ -24,15 +24,25 @@ from reliability.workload import DATABASE, SERVICES, Ledger, Workload, house, to
 from sagafsm.errors import StoreConflict
 from sagafsm.store import Owner
 from support.broken import Uncompared, Unfenced
+from support.stores import Wrapped
 
 WORKERS = 8
 INPUTS = ("mug", "nothing", "stuck")
 PAUSE = (0.005, 0.06)  # seconds between two kills
 LEASE = timedelta(seconds=0.3)
+
+
+class Unrenewed(Wrapped):
+    """Says that every lease is renewed: else whoever renews first, once awake, notices before an append can."""
+
+    def _pass(self, name: str, method: Any, *args: Any, **kwargs: Any) -> Any:
+        return None if name == "renew" else method(*args, **kwargs)
+
+
 FENCES: dict[str, Any] = {
     "": lambda store: store,
-    "fence off": Unfenced,
-    "compare-and-set and fence off": lambda store: Unfenced(Uncompared(store)),
+    "fence off": lambda store: Unfenced(Unrenewed(store)),
+    "compare-and-set and fence off": lambda store: Unfenced(Uncompared(Unrenewed(store))),
 }
 
 
