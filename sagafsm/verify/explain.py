@@ -16,7 +16,7 @@ from sagafsm.verify.stores import path_of
 
 
 def message_of(saga: str, violation: Violation, outcome: Outcome, singles: int) -> str:
-    """What happened, told by the run that shows it, which was traced. `singles` is the number of single faults, if known."""
+    """What happened, told by the run that shows it. `singles` is the number of single faults, if known."""
     faults = len(outcome.schedule)
     of = f" of {singles}" if singles else ""
     count = "no fault" if not faults else f"{faults} fault{'s' if faults > 1 else ''}{of}"
