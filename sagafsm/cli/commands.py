@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sagafsm.cli.loading import opened, telling
 from sagafsm.cli.printing import instance_json, print_instance, print_summaries, summary_json
+from sagafsm.cli.verifying import replay, verify
 from sagafsm.instance import SagaInstance
 from sagafsm.opening import NOT_GIVEN
 from sagafsm.orchestrator import Orchestrator
@@ -38,6 +39,9 @@ Seconds = Annotated[
 ]
 Poll = Annotated[float, typer.Option("--poll", min=0.01, max=86_400, help="Seconds between two looks at the store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON an instance.")]
+
+app.command()(verify)
+app.command()(replay)
 
 
 @app.command()

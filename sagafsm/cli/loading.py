@@ -41,11 +41,11 @@ def load(spec: str, what: str) -> Any:
     return found
 
 
-def load_saga(spec: str) -> Saga:
+def load_saga(spec: str, what: str = "--saga") -> Saga:
     """The saga that "module:name" names."""
-    found = load(spec, "--saga")
+    found = load(spec, what)
     if not isinstance(found, Saga):
-        raise typer.BadParameter(f"--saga {spec!r} is {found!r}, which is no Saga")
+        raise typer.BadParameter(f"{what} {spec!r} is {found!r}, which is no Saga")
     return found
 
 

@@ -126,6 +126,8 @@ class WorkerCall:
     future: Future[Answer | Refusal] = attrs.field(factory=Future, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
     _ident: int | None = attrs.field(default=None, init=False)
+    _ended: bool = attrs.field(default=False, init=False)
+    _sent: bool = attrs.field(default=False, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def start(self) -> Self:
@@ -141,15 +143,33 @@ class WorkerCall:
             if self.future.done():
                 return
             self._ident = threading.get_ident()
-        reply: Answer | Refusal
+        reply: Answer | Refusal | None = None
+        raised: BaseException | None = None
         try:
-            reply = Answer(self.call())
-        except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is its outcome
-            reply = Refusal(error)
-        except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises it
-            self.future.set_exception(error)
-            return
-        self.future.set_result(reply)
+            try:
+                reply = Answer(self.call())
+            except Exception as error:  # noqa: BLE001 - a user's function: whatever it raises is its outcome
+                reply = Refusal(error)
+            except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises it
+                raised = error
+            self._over()
+        except BaseException as error:  # noqa: BLE001 - the interrupt, which came just as the call had ended
+            raised = raised or error
+            self._over()
+        if raised is not None:
+            self.future.set_exception(raised)
+        elif reply is not None:
+            self.future.set_result(reply)
+
+    def _over(self) -> None:
+        """From now on no interrupt is raised in this thread: one that met the future would leave it for ever unset."""
+        while not self._ended:
+            try:
+                with self._lock:
+                    self._ended = True
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident or 0), None)
+            except KeyboardInterrupt:
+                continue
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the call, as Ctrl-C would on the main thread, and wait until it has ended.
@@ -161,7 +181,9 @@ class WorkerCall:
             thread, ident = self._thread, self._ident
             if ident is None and not self.future.done():
                 self.future.set_exception(KeyboardInterrupt())
+            if ident is not None and not self._ended and not self._sent:
+                self._sent = True
+                interrupt = ctypes.py_object(KeyboardInterrupt)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), interrupt)
         if thread is not None and ident is not None and thread.is_alive():
-            interrupt = ctypes.py_object(KeyboardInterrupt)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), interrupt)
             thread.join()

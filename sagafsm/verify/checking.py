@@ -73,9 +73,7 @@ def verify(
         RequestError: an argument is none; the message says which, and what it may be.
     """
     _check(faults=faults, depth=depth, budget=budget, time_limit=time_limit)
-    task = _Task(
-        saga, world, inputs, dict(signals or {}), faults, depth, budget, time_limit, schedule, store, progress
-    )
+    task = _Task(saga, world, inputs, dict(signals or {}), faults, depth, budget, time_limit, schedule, store, progress)
     return task.report()
 
 
@@ -227,6 +225,9 @@ class _Task:
 
     def _findings(self, stages: Stages) -> Iterator[Finding]:
         for key, found in stages.trials.found.items():
+            if found.violation.instead in stages.trials.found and found.violation.kind != "undo_twice":
+                # The same mistake shows without a call that lands late.
+                continue
             yield self._finding(found, stages, again=stages.trials.again[key] - 1)
 
     def _finding(self, found: Found, stages: Stages, *, again: int) -> Finding:
@@ -268,4 +269,3 @@ class _Task:
                 "by key; it cannot see what an undo really undoes, nor two effects of one action"
             )
         yield from stages.notes
-

@@ -127,7 +127,14 @@ def _state_of(history: tuple[e.Event, ...]) -> Hashable:
         )
         for record in instance.steps.values()
     )
-    return (instance.id, instance.state, steps, instance.cause is not None, bool(instance.blocked), len(instance.signals))
+    return (
+        instance.id,
+        instance.state,
+        steps,
+        instance.cause is not None,
+        bool(instance.blocked),
+        len(instance.signals),
+    )
 
 
 def _frozen(value: Any) -> Hashable:

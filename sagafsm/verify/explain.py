@@ -16,14 +16,18 @@ from sagafsm.verify.stores import path_of
 
 
 def message_of(saga: str, violation: Violation, outcome: Outcome, singles: int) -> str:
-    """What happened, told by the run that shows it, which was traced. `singles` is the number of single faults."""
+    """What happened, told by the run that shows it, which was traced. `singles` is the number of single faults, if known."""
     faults = len(outcome.schedule)
-    count = "no fault" if not faults else f"{faults} fault{'s' if faults > 1 else ''} of {singles}"
+    count = "no fault" if not faults else f"{faults} fault{'s' if faults > 1 else ''}{f' of {singles}' if singles else ''}"
     sentences = [*_faults(outcome), *_reactions(violation, outcome)]
     sentences += [violation.told] if violation.told else []
     if violation.left and not violation.told:
-        word = "Left behind" if violation.kind in ("left_behind", "misleading_residue", "late", "late_do") else "Different"
-        told = "; ".join(violation.left[:4]) + (f" and {len(violation.left) - 4} more" if len(violation.left) > 4 else "")
+        word = (
+            "Left behind" if violation.kind in ("left_behind", "misleading_residue", "late", "late_do") else "Different"
+        )
+        told = "; ".join(violation.left[:4]) + (
+            f" and {len(violation.left) - 4} more" if len(violation.left) > 4 else ""
+        )
         sentences.append(f"{word}: {told}")
     if outcome.state == "failed" and outcome.instance is not None and outcome.instance.compensated and violation.left:
         sentences.append("The instance says that all is compensated")
@@ -42,7 +46,11 @@ def _faults(outcome: Outcome) -> Iterator[str]:
 
 def _fault(passed: Passed) -> str:
     point, step = passed.point, passed.point.path
-    whose = {"action": f"step {step!r}", "compensation": f"the compensation of {step!r}", "probe": f"the probe of {step!r}"}
+    whose = {
+        "action": f"step {step!r}",
+        "compensation": f"the compensation of {step!r}",
+        "probe": f"the probe of {step!r}",
+    }
     who = whose.get(point.role, f"step {step!r}" if step else "the instance")
     what = point.call or "its function"
     match passed.kind:
@@ -123,7 +131,9 @@ def _has_undo(outcome: Outcome, step: str) -> bool:
 
 def _name_of(outcome: Outcome, step: str) -> str:
     """The compensation by its function's name."""
-    names = (c.call.function.name for c in outcome.run.calls if c.role == "compensation" and c.path.partition("/")[0] == step)
+    names = (
+        c.call.function.name for c in outcome.run.calls if c.role == "compensation" and c.path.partition("/")[0] == step
+    )
     return repr(next(names, f"the compensation of {step}"))
 
 
@@ -137,7 +147,10 @@ def advice_of(violation: Violation, outcome: Outcome, definition: Definition) ->
             return f"Take effect=False from {own!r}, and give it a compensation."
         case "left_behind" if step is not None and step.compensation is None and step.child is None:
             return f"Give {own!r} a compensation, make it the pivot, or declare in the world's residue() what may stay."
-        case "left_behind" if any(isinstance(event, e.StepFailed) for event in _own(outcome, own)) and not fired & {"raise_before", "down"}:
+        case "left_behind" if any(isinstance(event, e.StepFailed) for event in _own(outcome, own)) and not fired & {
+            "raise_before",
+            "down",
+        }:
             return f"Have {own!r} raise OutcomeUnknown where it cannot know, or name its error in unknown_on."
         case "left_behind" if _failed_half_way(outcome, own):
             return f"Make two steps of {own!r}, or have it raise OutcomeUnknown once a part of it has taken effect."
@@ -145,12 +158,16 @@ def advice_of(violation: Violation, outcome: Outcome, definition: Definition) ->
             return f"Make two steps of {own!r}, or a compensation that undoes it in part."
         case "left_behind" | "stuck" if _ran_without_result(outcome, own):
             return f"Derive the id from ctx.action_key, or give {own!r} a probe."
-        case "left_behind" if fired & {"raise_before", "down"} and any(p.point.role == "compensation" for p in outcome.fired):
+        case "left_behind" if fired & {"raise_before", "down"} and any(
+            p.point.role == "compensation" for p in outcome.fired
+        ):
             return f"Let the compensation of {own!r} raise what it is refused: it is called again."
         case "left_behind":
             return f"Undo in the compensation of {own!r} all that its action does, by its key."
         case "differs":
             return f"Hand ctx.idempotency_key to the service in {own!r}, and let an error of it be raised."
+        case "stuck" if _refused_once(outcome, own):
+            return f"Give {_what_blocks(outcome, own)} more attempts: retry=Retry(5)."
         case "stuck" if outcome.ending == "rested":
             return f"Make the compensation of {own!r} bear being called again, and with result=None, when all is undone already."
         case "swallowed_interrupt":
@@ -167,6 +184,16 @@ def advice_of(violation: Violation, outcome: Outcome, definition: Definition) ->
             return f"Wait in {own!r} for what it has begun."
         case _:
             return ""
+
+
+def _refused_once(outcome: Outcome, step: str) -> bool:
+    blocks = [settled for settled in outcome.settled if settled.path == step and settled.failure is not None]
+    return any(settled.failure is not None and "(injected)" in settled.failure.message for settled in blocks)
+
+
+def _what_blocks(outcome: Outcome, step: str) -> str:
+    undone = any(s.path == step and s.reason == "compensation_failed" for s in outcome.settled)
+    return f"the compensation of {step!r}" if undone else f"{step!r}"
 
 
 def _own(outcome: Outcome, step: str) -> list[e.Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import attrs
@@ -87,3 +88,11 @@ def _named_by(call: Callable[..., Any], seen: set[int], depth: int = 3) -> Itera
             yield value
         elif callable(value):
             yield from _named_by(value, seen, depth - 1)
+
+
+def codes_of(call: Callable[..., Any]) -> frozenset[CodeType]:
+    """The code of a function and of all that is defined within it."""
+    found: list[CodeType] = [code] if (code := getattr(call, "__code__", None)) is not None else []
+    for code in found:
+        found.extend(constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return frozenset(found)

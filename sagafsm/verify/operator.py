@@ -59,6 +59,7 @@ class Settled:
     allowed: tuple[e.Decision, ...] = ()
     truth: Truth | None = None
     failure: e.RecordedError | None = None
+    outage: bool = False
 
 
 @attrs.define(eq=False)
@@ -68,16 +69,15 @@ class SimulatedOperator:
     run: Simulation
     reads: Collection[str]
     settled: list[Settled] = attrs.field(factory=list, init=False)
-    healed: bool = attrs.field(default=False, init=False)
 
     def settle(self, life: Life, operations: Operations, instance: SagaInstance) -> SagaInstance:
         """Decide the first block of an instance and drive it on."""
         block = instance.blocked[0]
-        if self.run.outages:
-            self.run.outages.clear()
-            self.healed = True
+        outage = bool(self.run.outages)
+        self.run.outages.clear()
         decision, known = self._decision(block)
-        self.settled.append(Settled(block.step, block.reason, decision, tuple(block.decisions), known, _failure(instance, block)))
+        failure = _failure(instance, block)
+        self.settled.append(Settled(block.step, block.reason, decision, block.decisions, known, failure, outage))
         try:
             return self._decide(life, operations, instance, block, decision, known)
         except PayloadError:
@@ -120,5 +120,7 @@ class SimulatedOperator:
 
 def _failure(instance: SagaInstance, block: Block) -> e.RecordedError | None:
     failed = (e.StepFailed, e.CompensationFailed)
-    found = (event.error for event in reversed(instance.history) if isinstance(event, failed) and event.step == block.step)
+    found = (
+        event.error for event in reversed(instance.history) if isinstance(event, failed) and event.step == block.step
+    )
     return next(found, None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Literal, get_args
 
 import attrs
 
 from sagafsm import events as e
+from sagafsm.verify.memory import codes_of
 from sagafsm.verify.operator import Settled
 from sagafsm.verify.runs import Outcome
 from sagafsm.verify.simulation import CANCEL, Simulation
@@ -47,12 +49,16 @@ VACUOUS: frozenset[FindingKind] = frozenset(
 
 @attrs.frozen
 class Violation:
-    """One law that a run broke: which, by which step, and what shows it."""
+    """One law that a run broke: which, by which step, and what shows it.
+
+    `instead`: what it would be called, and who be blamed, but for a fault that has a name of its own.
+    """
 
     kind: FindingKind
     step: str
     told: str
     left: tuple[str, ...] = ()
+    instead: tuple[FindingKind, str] | None = None
 
 
 # Runs a schedule once more, looking at the world around every call.
@@ -75,12 +81,17 @@ class Oracle:
     def violations(self, outcome: Outcome) -> list[Violation]:
         """Everything that is wrong with it, the gravest first."""
         found = list(self._ending(outcome))
+        if any(violation.kind == "after_end" for violation in found):
+            # What is in the world then is a matter of chance.
+            return found
         if outcome.ending == "rested" and not found:
             found += self._world(outcome)
         elif outcome.ending == "rested":
             # What is left after an operator had to give up on a step is that step's fault, and told with it.
             stuck = {violation.step for violation in found}
-            found += [violation for violation in self._world(outcome) if violation.step not in stuck and not _gave_up(outcome)]
+            found += [
+                violation for violation in self._world(outcome) if violation.step not in stuck and not _gave_up(outcome)
+            ]
         found += _requests(outcome)
         found += _order(outcome)
         return _renamed(outcome, found)
@@ -92,8 +103,8 @@ class Oracle:
         for called in outcome.run.swallowed:
             told = f"the {called.role} of step {called.path!r} went on after Ctrl-C (KeyboardInterrupt was caught)"
             yield Violation("swallowed_interrupt", called.path, told)
-        for name in dict.fromkeys(outcome.run.after_end):
-            step = _caller_of(outcome.run, name)
+        for name, codes in dict(outcome.run.after_end).items():
+            step = _caller_of(outcome.run, name, codes)
             yield Violation("after_end", step, f"{name} was called when no step was under way any more")
         for settled in outcome.settled:
             if not _is_justified(outcome, settled):
@@ -134,13 +145,13 @@ class Oracle:
         hit = tuple(dict.fromkeys(passed.point.path for passed in outcome.fired))
         key = (kind, where, hit)
         if key not in self._blamed:
-            self._blamed[key] = _to_blame(self.tracer(outcome), where) or (hit[-1:] if hit else ("",))
+            self._blamed[key] = to_blame(self.tracer(outcome), where) or (hit[-1:] if hit else ("",))
         for step in self._blamed[key]:
             hides = kind == "left_behind" and step in self.effectless
             yield Violation("misleading_residue" if hides else kind, step, "", left)
 
 
-def _to_blame(traced: Outcome, where: frozenset[str]) -> tuple[str, ...]:
+def to_blame(traced: Outcome, where: frozenset[str]) -> tuple[str, ...]:
     """The steps whose actions last changed what is not as it should be."""
     blamed: dict[str, str] = {}
     for change in traced.run.changes:
@@ -160,19 +171,27 @@ def _within(place: str, known: str) -> bool:
 
 
 def _is_justified(outcome: Outcome, settled: Settled) -> bool:
-    """Whether an instance had to be blocked: something was down, or refused by what was injected, or is in doubt."""
+    """Whether an instance had to be blocked: for a doubt, an outage, or because it was refused again and again.
+
+    A call that is refused once, and then not tried again, asks for a person without need.
+    """
     if settled.reason in ("in_doubt", "crash_loop"):
         return True
     if settled.decision == "abandon" or settled.reason == "payload":
         return False
-    failure = settled.failure
-    return failure is None or failure.type.startswith("sagafsm.verify.") or "(injected)" in failure.message
+    if settled.outage or settled.failure is None or settled.failure.type.endswith("ProcessDied"):
+        return True
+    role = "compensation" if settled.reason == "compensation_failed" else "action"
+    hits = [p for p in outcome.fired if p.point.path == settled.path and p.point.role == role]
+    return len(hits) > 1 and "(injected)" in settled.failure.message
 
 
 def _why_stuck(settled: Settled) -> str:
+    injected = settled.failure is not None and "(injected)" in settled.failure.message
+    how = "was refused once and is not called again" if injected else "fails by itself"
     what = {
-        "compensation_failed": f"the compensation of step {settled.path!r} fails by itself",
-        "exhausted": f"step {settled.path!r}, behind the pivot, fails by itself",
+        "compensation_failed": f"the compensation of step {settled.path!r} {how}",
+        "exhausted": f"step {settled.path!r}, behind the pivot, {how}",
         "payload": f"the result of step {settled.path!r} cannot be stored",
     }.get(settled.reason, f"step {settled.path!r} is blocked")
     return f"{what}: {settled.failure}" if settled.failure is not None else what
@@ -190,10 +209,20 @@ def _last_hit(outcome: Outcome) -> str:
     return outcome.fired[-1].point.path if outcome.fired else ""
 
 
-def _caller_of(run: Simulation, name: str) -> str:
-    """The step that calls a resource so; the last one called, where none is known to."""
-    callers = (called.path for called in run.calls for answer in called.answers if answer.name == name)
-    return next(callers, _last_called(run))
+def _caller_of(run: Simulation, name: str, codes: frozenset[CodeType]) -> str:
+    """The step whose function, or what is defined in it, is among the code that makes a call.
+
+    Else the first one that names the method; the last one called, where none does.
+    """
+    method = name.rpartition(".")[2]
+    names_it = ""
+    for called in run.calls:
+        own = codes_of(called.call.function.call)
+        if own & codes:
+            return called.path
+        if not names_it and any(method in code.co_names for code in own):
+            names_it = called.path
+    return names_it or _last_called(run)
 
 
 def _requests(outcome: Outcome) -> Iterator[Violation]:
@@ -214,7 +243,9 @@ def _order(outcome: Outcome) -> Iterator[Violation]:
     started = list(dict.fromkeys(event.step for event in history if isinstance(event, e.StepStarted)))
     undone = list(dict.fromkeys(event.step for event in history if isinstance(event, e.CompensationStarted)))
     if undone != [step for step in reversed(started) if step in undone]:
-        yield Violation("order", undone[-1], f"{', '.join(undone)} were undone in this order, begun {', '.join(started)}")
+        yield Violation(
+            "order", undone[-1], f"{', '.join(undone)} were undone in this order, begun {', '.join(started)}"
+        )
 
 
 def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
@@ -228,4 +259,7 @@ def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
     if name is None:
         return found
     step = kinds["late" if "late" in kinds else "twice"].path
-    return [attrs.evolve(violation, kind=name, step=step) for violation in found[:1]]
+    return [
+        attrs.evolve(violation, kind=name, step=step, instead=(violation.kind, violation.step))
+        for violation in found[:1]
+    ]

@@ -81,9 +81,7 @@ class Randomised:
         from hypothesis import HealthCheck, Phase, given, settings  # noqa: PLC0415 - see above
         from hypothesis import strategies as st  # noqa: PLC0415
 
-        gaps = st.lists(
-            st.tuples(st.integers(0, LONGEST_GAP), st.integers(0, 1_000)), min_size=3, max_size=MOST_FAULTS
-        )
+        gaps = st.lists(st.tuples(st.integers(0, LONGEST_GAP), st.integers(0, 1_000)), min_size=3, max_size=MOST_FAULTS)
         common = settings(
             max_examples=number,
             database=None,

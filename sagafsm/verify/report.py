@@ -79,7 +79,11 @@ class GradeResult:
         return "not tried" if not self.tried else "broken" if self.broken else "held"
 
     def __str__(self) -> str:
-        return f"{self.grade}: {self.word} ({self.broken} of {self.tried})" if self.broken else f"{self.grade}: {self.word} ({self.tried})"
+        return (
+            f"{self.grade}: {self.word} ({self.broken} of {self.tried})"
+            if self.broken
+            else f"{self.grade}: {self.word} ({self.tried})"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -205,7 +209,9 @@ class Report:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<Report on saga {self.saga!r}: {'ok' if self.ok else _count(len(self.errors), 'finding')}; {self.bounds}>"
+        return (
+            f"<Report on saga {self.saga!r}: {'ok' if self.ok else _count(len(self.errors), 'finding')}; {self.bounds}>"
+        )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - the notebook's protocol
         return mimebundle(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import attrs
@@ -69,6 +69,10 @@ class Outcome:
         return bool(self.settled)
 
 
+def _nothing() -> None:
+    return
+
+
 @attrs.define(eq=False)
 class Runner:
     """Drives one simulation to its end."""
@@ -77,6 +81,7 @@ class Runner:
     schedule: Schedule
     reads: Collection[str] = ()
     faults: int = attrs.field(default=attrs.Factory(lambda self: len(self.schedule), takes_self=True))
+    finish: Callable[[], None] = _nothing
     operator: SimulatedOperator = attrs.field(init=False)
     _withheld: set[str] = attrs.field(factory=set, init=False)
     told: str = attrs.field(default="", init=False)
@@ -105,6 +110,7 @@ class Runner:
         instance = instance or run.instance
         for straggler in set(threading.enumerate()) - threads:
             straggler.join(STRAGGLERS)
+        self.finish()
         landed = run.land() if ending == "rested" else []
         return Outcome(
             schedule=self.schedule,
@@ -158,9 +164,7 @@ class Runner:
         if instance.blocked:
             return self.operator.settle(life, operations, instance)
         for name in instance.awaited:
-            if name in run.setting.signals and not self._is_withheld(
-                life, name, ends=instance.wake_at is not None
-            ):
+            if name in run.setting.signals and not self._is_withheld(life, name, ends=instance.wake_at is not None):
                 steps = operations.signal(instance.id, name, run.setting.signals[name], request_id=None)
                 moved: SagaInstance = run.perform(life, steps)
                 return moved

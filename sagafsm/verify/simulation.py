@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from types import CodeType
 from typing import Any, NoReturn
 
 import attrs
@@ -119,7 +121,7 @@ class Simulation:
     outages: set[str] = attrs.field(factory=set, init=False)
     late: list[tuple[str, Callable[[], Any]]] = attrs.field(factory=list, init=False)
     swallowed: list[Called] = attrs.field(factory=list, init=False)
-    after_end: list[str] = attrs.field(factory=list, init=False)
+    after_end: list[tuple[str, frozenset[CodeType]]] = attrs.field(factory=list, init=False)
     cancelled: int = attrs.field(default=0, init=False)
     lives: int = attrs.field(default=0, init=False)
     instance: SagaInstance | None = attrs.field(default=None, init=False)
@@ -405,7 +407,7 @@ class _Interceptor:
             return True
         self.life.breathe()
         if self.life.over or self.life.current is None:
-            self.run.after_end.append(name)
+            self.run.after_end.append((name, _callers()))
             return True
         return False
 
@@ -467,6 +469,15 @@ async def _ready(value: Any) -> Any:
     return value
 
 
+def _callers() -> frozenset[CodeType]:
+    """The code that is being run by this thread."""
+    found, frame = [], sys._getframe(2)
+    while frame is not None:
+        found.append(frame.f_code)
+        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
+    return frozenset(found)
+
+
 def _forget_traceback(error: BaseException | None) -> None:
     """Nobody reads it unless the run is traced, and putting it into words takes longer than all else in a run."""
     while error is not None:
@@ -480,5 +491,3 @@ def _never() -> bool:
 
 def _halfway() -> float:
     return 0.5
-
-

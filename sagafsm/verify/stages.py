@@ -12,13 +12,13 @@ from sagafsm.definition import Definition, StepDefinition
 from sagafsm.verify.closure import Closure
 from sagafsm.verify.explain import step_at
 from sagafsm.verify.ledger import Ledger
-from sagafsm.verify.oracle import FindingKind, Violation
+from sagafsm.verify.oracle import FindingKind, Violation, to_blame
 from sagafsm.verify.randomised import Randomised
 from sagafsm.verify.report import Contract, Finding, Row, Word
 from sagafsm.verify.runs import Outcome
 from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, nearest
 from sagafsm.verify.trials import Found, Scenario, Trials, extensions
-from sagafsm.verify.world import Factory, Look, can_be_copied, made
+from sagafsm.verify.world import Factory, Look, can_be_copied, made, places
 
 RANDOM_SCHEDULES = 200
 _GRAVITY: tuple[Word, ...] = ("never fired", "completed", "compensated", "undone", "asked", "late", "broken")
@@ -73,18 +73,22 @@ class Stages:
         ones = [str(passed.point) for passed in first.trace]
         twos = [str(passed.point) for passed in second.trace]
         differing = [a or b for a, b in _paired(ones, twos) if a != b]
+        step, results = "", (_results(first), _results(second))
         if differing:
-            told = f"two runs of input {scenario.number} without a fault differ: the first went by {differing[0]}, the second did not"
+            step, told = _step_of(differing), f"differ: the first went by {differing[0]}, the second did not"
         elif first.state != second.state:
-            told = f"two runs of input {scenario.number} without a fault end {first.state!r} and {second.state!r}"
+            told = f"end {first.state!r} and {second.state!r}"
+        elif results[0] != results[1]:
+            step = next(name for name in results[0] if results[0][name] != results[1].get(name))
+            told = f"give different results of step {step!r}"
         elif first.after is not None and second.after is not None and first.after != second.after:
-            told = f"two runs of input {scenario.number} without a fault leave different worlds"
-        elif _results(first) != _results(second):
-            told = f"two runs of input {scenario.number} without a fault give different results"
+            step = next(iter(to_blame(first, places(first.after.state, second.after.state))), "")
+            told = "leave different worlds"
         else:
             return
+        told = f"two runs of input {scenario.number} without a fault {told}"
         advice = "Derive ids from ctx.idempotency_key, and give the world a clock and counters of its own."
-        self._problem("not_deterministic", _step_of(differing), told, advice)
+        self._problem("not_deterministic", step, told, advice)
 
     @property
     def may_go_on(self) -> bool:
@@ -174,7 +178,9 @@ class Stages:
         """Each step by itself: done twice, undone twice, undone without having been done, done after its undo."""
         for scenario in self._usable[:1]:
             assert scenario.reference is not None  # noqa: S101 - it is usable
-            for path in dict.fromkeys(called.path for called in scenario.reference.run.calls if called.role == "action"):
+            for path in dict.fromkeys(
+                called.path for called in scenario.reference.run.calls if called.role == "action"
+            ):
                 if self.trials.is_over:
                     return
                 self._try_contract(scenario, path)
@@ -361,8 +367,8 @@ def _paired(ones: Sequence[str], twos: Sequence[str]) -> Iterator[tuple[str, str
         yield (ones[index] if index < len(ones) else "", twos[index] if index < len(twos) else "")
 
 
-def _results(outcome: Outcome) -> Any:
-    return None if outcome.instance is None else outcome.instance.results
+def _results(outcome: Outcome) -> dict[str, Any]:
+    return {} if outcome.instance is None else outcome.instance.results
 
 
 def _step_of(labels: Sequence[str]) -> str:

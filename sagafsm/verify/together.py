@@ -72,9 +72,7 @@ def beside(trials: Trials, scenario: Scenario, order: Sequence[bool], refused: S
                 )
                 life = run.born()
                 operations = run.operations(life)
-                begun = run.perform(
-                    life, operations.start(trials.setting.saga, run.input, id=instance_id, drive=False)
-                )
+                begun = run.perform(life, operations.start(trials.setting.saga, run.input, id=instance_id, drive=False))
                 both.append(_Driven(run, Runner(run, Schedule(), scenario.reads), life, operations, begun))
             for turn in itertools.islice(itertools.chain(map(int, order), itertools.cycle((0, 1))), MOST_COMMANDS):
                 if not both[turn].instance.is_at_rest:

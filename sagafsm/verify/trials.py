@@ -80,9 +80,7 @@ class Trials:
         oracle.tracer = lambda outcome: self.run(scenario, outcome.schedule, traces=True)
         return scenario
 
-    def run(
-        self, scenario: Scenario, schedule: Schedule, *, plan: Plan | None = None, traces: bool = False
-    ) -> Outcome:
+    def run(self, scenario: Scenario, schedule: Schedule, *, plan: Plan | None = None, traces: bool = False) -> Outcome:
         """Run one schedule; `plan` decides instead of its faults, where it is given."""
         self.setting.memory.lose()
         simulation = Simulation(
@@ -95,7 +93,9 @@ class Trials:
             traces=traces,
         )
         self.current = simulation
-        runner = Runner(simulation, schedule, scenario.reads, faults=5 if plan else len(schedule))
+        runner = Runner(
+            simulation, schedule, scenario.reads, faults=5 if plan else len(schedule), finish=self.watch.finish_tasks
+        )
         self.runs += 1
         with self.watch:
             outcome = runner.outcome(scenario.before)
@@ -111,13 +111,20 @@ class Trials:
     def judge(self, scenario: Scenario, outcome: Outcome) -> list[Violation]:
         """Judge a run and keep what it broke; its schedule is named by the faults that fired."""
         violations = scenario.oracle.violations(outcome)
-        unfenced = any(violation.kind in ("late", "late_do") for violation in violations)
+        broken = {grade for violation in violations for grade in self._broken_by(violation, outcome.schedule)}
         for grade in outcome.schedule.grades:
             self.tried[grade] += 1
-            self.broken[grade] += bool(violations) and (not unfenced or grade == "late")
+            self.broken[grade] += grade in broken
         for violation in violations:
             self.keep(Found(violation, outcome.schedule, scenario, outcome))
         return violations
+
+    def _broken_by(self, violation: Violation, schedule: Schedule) -> Sequence[str]:
+        """The classes of faults that a run's failure speaks against: those that are needed for it, as far as known."""
+        if violation.kind in ("late", "late_do"):
+            return ("late",)
+        known = self.found.get((violation.kind, violation.step))
+        return schedule.grades if known is None or len(known.schedule) >= len(schedule) else known.schedule.grades
 
     def keep(self, found: Found) -> None:
         """Keep a find, unless one is known that has fewer faults, or as many that are simpler to tell."""

@@ -13,7 +13,7 @@ from typing import Generic, Self, TypeVar
 
 import attrs
 
-from sagafsm.verify.runs import TimeIsUp
+from sagafsm.verify.runs import STRAGGLERS, TimeIsUp
 
 T = TypeVar("T")
 TICK = 0.05
@@ -46,7 +46,16 @@ class Watch:
         """The loop on which async functions are awaited: that of the thread of all runs."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            # What a task that nobody awaits raises once its process is dead is nobody's business.
+            self._loop.set_exception_handler(lambda *_: None)
         return self._loop
+
+    def finish_tasks(self) -> None:
+        """Let the tasks that a run left behind come to their end, for a moment."""
+        if self._loop is not None and (left := asyncio.all_tasks(self._loop)):
+            self._loop.run_until_complete(asyncio.wait(left, timeout=STRAGGLERS))
+            for task in left:
+                task.cancel()
 
     def close(self) -> None:
         """Let the loop go, with whatever was left on it."""

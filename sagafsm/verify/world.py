@@ -120,12 +120,12 @@ def has_grown(before: Any, after: Any) -> bool:
             return all(key in after and has_grown(value, after[key]) for key, value in before.items())
         case Set(), Set():
             return before <= after
-        case (str() | bytes()), (str() | bytes()):
+        case ((str() | bytes()), (str() | bytes())):
             return len(before) <= len(after)
         case Sequence(), Sequence():
             left = list(after)
             return all(_taken(value, left) for value in before)
-        case (int() | float()), (int() | float()):
+        case ((int() | float()), (int() | float())):
             return before <= after
         case _:
             return bool(before == after)
