@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.pages import Page
+
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
@@ -16,9 +18,30 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+# What a notebook's cells print that its text relies on, whole lines, in order.
+CLAIMS = {
+    "first_saga": [
+        "<SagaInstance 'o-1' of 'order': completed>",
+        "<SagaInstance 'o-2' of 'order': failed; compensated; step 'ship' failed: ValueError: no carrier goes there>",
+    ],
+    "verify_your_saga": [
+        "['stuck: hotel', 'left_behind: hotel', 'differs: charge']",
+        "hotel.action/hotels.book#1=raise_after",
+        "False",
+        "True",
+        "['left_behind: hotel', 'differs: charge']",
+        "['differs: charge']",
+        "False True",
+        "['not_intercepted']",
+    ],
+}
+# What the outputs of its cells that are drawn say, in order.
+DRAWN = {"first_saga": [], "verify_your_saga": ["3 findings", "holds, within the bounds below"]}
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(notebook, tmp_path):
-    """A notebook executes without an error in a fresh kernel."""
+    """A notebook executes without an error in a fresh kernel, and prints and shows what its text says."""
     # Its own files (connections, history) stay in the test's folder.
     home = {name: str(tmp_path) for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR")}
     copy = tmp_path / notebook.name
@@ -27,8 +50,13 @@ def test_a_notebook_runs(notebook, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | home, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr
     cells = json.loads(copy.read_text(encoding="utf-8"))["cells"]
-    printed = "".join("".join(out.get("text", "")) for cell in cells for out in cell.get("outputs", ()))
-    assert "failed; compensated" in printed
+    outputs = [out for cell in cells for out in cell.get("outputs", ())]
+    printed = "".join("".join(out.get("text", "")) for out in outputs).splitlines()
+    assert CLAIMS[notebook.stem] == [line for line in printed if line in CLAIMS[notebook.stem]]
+    drawn = [Page("".join(out["data"]["text/html"])).words for out in outputs if "text/html" in out.get("data", {})]
+    assert len(DRAWN[notebook.stem]) == len(drawn)
+    for verdict, words in zip(DRAWN[notebook.stem], drawn, strict=True):
+        assert f"saga trip {verdict} " in words
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -79,7 +79,8 @@ border-radius:6px}
 & .sgf-finding>:last-child{margin-bottom:0}
 & .sgf-error{border-left-color:var(--bad-bg)}
 & .sgf-warning{border-left-color:var(--late)}
-& .sgf-wide{overflow-x:auto}
+& .sgf-wide{overflow-x:auto} .sgf-wide{overflow-x:auto}
+& .sgf-wide+p{margin-top:10px}
 & table{margin:4px 0;border:0;border-collapse:separate;border-spacing:2px;table-layout:auto;font-size:12px;
 color:inherit}
 & tr,& tbody tr:hover,& tbody tr:nth-child(n){background:none}
