@@ -40,10 +40,14 @@ class Planned:
     """Exactly the given faults."""
 
     faults: Mapping[Point, Kind]
+    # Most points are hit by nothing, and to compare a text is quicker than to hash a point.
+    _labels: frozenset[str] = attrs.field(
+        default=attrs.Factory(lambda self: frozenset(point.label for point in self.faults), takes_self=True), init=False
+    )
 
     def at(self, point: Point) -> Kind | None:
         """See `Plan.at`."""
-        return self.faults.get(point)
+        return self.faults.get(point) if point.label in self._labels else None
 
 
 @attrs.define(eq=False)

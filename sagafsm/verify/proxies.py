@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -116,8 +117,11 @@ class _Watched:
 
 
 def _point(name: str, method: Callable[..., Any], interceptor: Interceptor) -> Callable[..., Any]:
-    own_call = getattr(type(method), "__call__", None)  # noqa: B004 - of a callable object
-    if inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(own_call):
+    try:
+        is_async = _is_async(getattr(method, "__func__", method))
+    except TypeError:  # an object that cannot be hashed
+        is_async = _is_async.__wrapped__(method)
+    if is_async:
 
         async def awaited(*args: Any, **named: Any) -> Any:
             return await interceptor.call_async(name, method, args, named)
@@ -128,3 +132,9 @@ def _point(name: str, method: Callable[..., Any], interceptor: Interceptor) -> C
         return interceptor.call(name, method, args, named)
 
     return called
+
+
+@functools.lru_cache(maxsize=1_000)
+def _is_async(function: Callable[..., Any]) -> bool:
+    own_call = getattr(type(function), "__call__", None)  # noqa: B004 - of a callable object
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(own_call)

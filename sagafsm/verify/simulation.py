@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import attrs
 
 from sagafsm import events as e
+from sagafsm.definition import Definition
 from sagafsm.drivers.effects import (
     Answer,
     Effect,
@@ -74,6 +75,13 @@ class _Keeper:
         finally:
             _running.discard(lease.drive)
             self.drives.discard(lease.drive)
+
+
+@attrs.frozen
+class Pinned:
+    """A saga as it is now, whatever becomes of it meanwhile."""
+
+    definition: Definition
 
 
 @attrs.frozen

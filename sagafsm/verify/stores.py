@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -34,6 +35,7 @@ class Host(Protocol):
         ...
 
 
+@functools.lru_cache(maxsize=10_000)
 def path_of(instance_id: str, step: str | None = None) -> str:
     """A step's path from the root, or that of a nested instance; "" for the root itself."""
     nested = instance_id.partition("/")[2]

@@ -18,7 +18,7 @@ from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.oracle import Oracle, Violation
 from sagafsm.verify.runs import Outcome, Runner, TimeIsUp
 from sagafsm.verify.schedule import KINDS, Fault, Kind, Point, Schedule, faults_at
-from sagafsm.verify.simulation import Setting, Simulation
+from sagafsm.verify.simulation import Pinned, Setting, Simulation
 from sagafsm.verify.watch import Watch
 from sagafsm.verify.world import Factory, Look, made
 
@@ -183,7 +183,8 @@ def setting_of(
     saga: Defined, store: Callable[[], Store], signals: Any, loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> Setting:
     """What all runs of a verification share."""
-    return Setting(saga, store, ProcessMemory.of(saga.definition), signals, loop)
+    definition = saga.definition
+    return Setting(Pinned(definition), store, ProcessMemory.of(definition), signals, loop)
 
 
 def budget_until(budget: timedelta) -> float:
