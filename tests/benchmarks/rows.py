@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import flight, importing, long, memory, recovering, sqlite
+from benchmarks import flight, importing, long, memory, recovering, sqlite, verifying
 from benchmarks.bench import Bench
 from benchmarks.measuring import Measured
 
@@ -15,6 +15,7 @@ GROUPS: Mapping[str, Callable[[Bench], Measured]] = {
     "long": long.measure,
     "recover": recovering.measure,
     "import": importing.measure,
+    "verify": verifying.measure,
 }
 
 
