@@ -258,6 +258,7 @@ class _Task:
             schedules=trials.runs,
             faults=stages.complete,
             skipped=stages.skipped,
+            equal=stages.equal,
             steps=len(self.definition.steps),
             inputs=inputs,
             states=stages.states,

@@ -38,6 +38,11 @@ class ProcessMemory:
                 continue
         return cls(kept)
 
+    @property
+    def contents(self) -> list[Any]:
+        """What they hold now."""
+        return [container for container, _ in self._kept]
+
     def lose(self) -> None:
         """Put every container back to what it was when the process began."""
         for container, kept in self._kept:

@@ -69,10 +69,13 @@ class SimulatedOperator:
     run: Simulation
     reads: Collection[str]
     settled: list[Settled] = attrs.field(factory=list, init=False)
+    first_at: int | None = attrs.field(default=None, init=False)
 
     def settle(self, life: Life, operations: Operations, instance: SagaInstance) -> SagaInstance:
         """Decide the first block of an instance and drive it on."""
         block = instance.blocked[0]
+        if self.first_at is None:
+            self.first_at = len(self.run.passed)
         outage = bool(self.run.outages)
         self.run.outages.clear()
         decision, known = self._decision(block)

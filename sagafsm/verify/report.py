@@ -102,13 +102,15 @@ class Bounds:
     """Within what a verdict holds.
 
     `faults`: all schedules of up to so many faults were tried; `skipped`: so many of more were left out, for lack of
-    time. `states`: the persistent states within any number of crashes, None where that was not explored; `fixpoint`:
-    whether these are all. `drawn`: schedules of more faults that were drawn at random.
+    time; `equal`: so many were not run, as another one leaves the same state to the next process. `states`: the
+    persistent states within any number of crashes, None where that was not explored; `fixpoint`: whether these are all.
+    `drawn`: schedules of more faults that were drawn at random; `together`: pairs of instances at once.
     """
 
     schedules: int
     faults: int
     skipped: int
+    equal: int = 0
     steps: int
     inputs: int
     states: int | None = None
@@ -121,6 +123,8 @@ class Bounds:
         parts = [f"all of up to {_count(self.faults, 'fault')}" if self.faults else "no faults"]
         if self.skipped:
             parts[0] += f", {self.skipped:,} of {self.faults + 1} skipped for lack of time"
+        if self.equal:
+            parts[0] += f", {self.equal:,} of them by a run that goes on alike"
         if self.states is not None:
             parts.append(f"any number of crashes ({self.states} states, {'fixpoint' if self.fixpoint else 'not all'})")
         if self.drawn:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Literal
 
 import attrs
@@ -34,7 +35,9 @@ class Outcome:
     """What became of one run: all that is judged.
 
     `ending`: how it ended; "rested" is the only good one. `told`: what stopped it, otherwise. `before` and `after`
-    are the world's, `landed` names the calls that took effect after the end.
+    are the world's, `landed` names the calls that took effect after the end. `state_reached` is what persisted when
+    the second incarnation began and all faults had been injected, where that can be told: two runs in which it is equal
+    go on alike. `decided_at` counts the points before the operator's first decision.
     """
 
     schedule: Schedule
@@ -47,6 +50,8 @@ class Outcome:
     settled: tuple[Settled, ...] = ()
     landed: tuple[str, ...] = ()
     told: str = ""
+    state_reached: Hashable | None = None
+    decided_at: int | None = None
 
     @property
     def state(self) -> str:
@@ -67,6 +72,18 @@ class Outcome:
     def asked(self) -> bool:
         """Whether a person had to decide."""
         return bool(self.settled)
+
+
+def persistent_state(run: Simulation) -> Hashable | None:
+    """All that a new incarnation finds, exactly; None where the world cannot be put into bytes."""
+    try:
+        world = pickle.dumps(run.world)
+        memory = pickle.dumps(run.setting.memory.contents)
+    except Exception:  # noqa: BLE001 - whatever a user's class raises: then runs are not compared
+        return None
+    stored = tuple((run.store.history(row.id), run.store.mail(row.id)) for row in run.store.find())
+    waiting = (tuple(sorted(run.outages)), tuple(name for name, _ in run.late), run.cancelled)
+    return (stored, world, memory, waiting)
 
 
 def _nothing() -> None:
@@ -96,9 +113,12 @@ class Runner:
         threads = set(threading.enumerate())
         instance: SagaInstance | None = None
         ending: Ending = "restless"
+        state: Hashable | None = None
         self.told = f"it did not come to rest within {self._limit} incarnations"
         try:
             while run.lives < self._limit:
+                if run.lives == 1 and self.faults and run.faults_fired == self.faults:
+                    state = persistent_state(run)
                 life = run.born()
                 found = self._live(life)
                 if found is not None:
@@ -123,6 +143,8 @@ class Runner:
             settled=tuple(self.operator.settled),
             landed=tuple(landed),
             told=self.told if ending != "rested" else "",
+            state_reached=state,
+            decided_at=self.operator.first_at,
         )
 
     @property

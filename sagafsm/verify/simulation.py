@@ -121,6 +121,7 @@ class Simulation:
     late: list[tuple[str, Callable[[], Any]]] = attrs.field(factory=list, init=False)
     swallowed: list[Called] = attrs.field(factory=list, init=False)
     after_end: list[tuple[str, frozenset[CodeType]]] = attrs.field(factory=list, init=False)
+    faults_fired: int = attrs.field(default=0, init=False)
     cancelled: int = attrs.field(default=0, init=False)
     lives: int = attrs.field(default=0, init=False)
     instance: SagaInstance | None = attrs.field(default=None, init=False)
@@ -278,6 +279,7 @@ class Simulation:
         passed = Passed(point, kind, called)
         self.passed.append(passed)
         if kind is not None:
+            self.faults_fired += 1
             self.timeline.append(passed)
         return kind
 

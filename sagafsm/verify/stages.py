@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -38,6 +38,7 @@ class Stages:
     notes: list[str] = attrs.field(factory=list, init=False)
     complete: int = attrs.field(default=0, init=False)
     skipped: int = attrs.field(default=0, init=False)
+    equal: int = attrs.field(default=0, init=False)
     singles: int = attrs.field(default=0, init=False)
     states: int | None = attrs.field(default=None, init=False)
     fixpoint: bool = attrs.field(default=False, init=False)
@@ -148,7 +149,7 @@ class Stages:
         todo = [
             (scenario, schedule)
             for scenario, outcomes in begun
-            for outcome in outcomes
+            for outcome in self._unlike(scenario, outcomes)
             for schedule in extensions(outcome, first=faults == 1)
         ]
         if faults == 1:
@@ -168,6 +169,20 @@ class Stages:
                     reached.setdefault(id(scenario), (scenario, []))[1].append(outcome)
         self.complete = faults
         return list(reached.values())
+
+    def _unlike(self, scenario: Scenario, outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
+        """Those runs that others do not go on like: a process that died left the same behind in both."""
+        seen: set[Hashable] = set()
+        for outcome in outcomes:
+            schedule = outcome.schedule
+            key = (id(scenario), schedule.turns, schedule.operator, outcome.state_reached)
+            if outcome.state_reached is None or not _is_behind(outcome):
+                yield outcome
+            elif key not in seen:
+                seen.add(key)
+                yield outcome
+            else:
+                self.equal += sum(1 for _ in extensions(outcome, first=False))
 
     def _note_cell(self, outcome: Outcome, violations: Sequence[Violation]) -> None:
         fault = outcome.schedule.faults[0]
@@ -266,6 +281,13 @@ class Stages:
     def _tell(self, stage: str, total: int | None, done: int = 0) -> None:
         if self.progress is not None:
             self.progress(stage, done, total)
+
+
+def _is_behind(outcome: Outcome) -> bool:
+    """Whether all that a run came by after its last fault was in later incarnations."""
+    trace = outcome.trace
+    last = max(index for index, passed in enumerate(trace) if passed.kind is not None)
+    return all(passed.point.life > 1 for passed in trace[last + 1 :])
 
 
 def word_of(outcome: Outcome, violations: Sequence[Violation]) -> Word:

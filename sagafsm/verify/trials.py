@@ -163,6 +163,9 @@ def extensions(outcome: Outcome, *, first: bool) -> Iterator[Schedule]:
     """
     trace = outcome.trace
     begin = max((index for index, passed in enumerate(trace) if passed.kind is not None), default=-1) + 1
+    if outcome.schedule.operator != "truth":
+        # Before its first decision it went as the run that decides by the truth, whose extensions are tried both ways.
+        begin = max(begin, outcome.decided_at or begin)
     for index in range(begin, len(trace)):
         passed = trace[index]
         kinds: Sequence[Kind] = faults_at(
