@@ -113,7 +113,15 @@ class _Watched:
         return self if entered is self._target else entered
 
     def __exit__(self, *error: Any) -> Any:
-        return self._target.__exit__(*error)
+        # A point too: what it commits can be hit, and a process that is dead rolls nothing back.
+        return _point(f"{self._name}.__exit__", self._target.__exit__, self._interceptor)(*error)
+
+    async def __aenter__(self) -> Any:
+        entered = await _point(f"{self._name}.__aenter__", self._target.__aenter__, self._interceptor)()
+        return self if entered is self._target else entered
+
+    async def __aexit__(self, *error: Any) -> Any:
+        return await _point(f"{self._name}.__aexit__", self._target.__aexit__, self._interceptor)(*error)
 
 
 def _point(name: str, method: Callable[..., Any], interceptor: Interceptor) -> Callable[..., Any]:
