@@ -140,8 +140,11 @@ class _Task:
                 elif stages.may_go_on:
                     stages.explore(self.depth)
 
-        Watched(watch, work).wait(stages.gave_up)
-        setting.memory.lose()
+        try:
+            Watched(watch, work).wait(stages.gave_up)
+        finally:
+            # Also when it was stopped: what a simulated process kept in memory is no business of this one.
+            setting.memory.lose()
         findings = [
             *self._of_inputs(refused, missing),
             *self._findings(stages),

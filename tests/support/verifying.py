@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sagafsm import Saga, open_store
+from sagafsm import NOT_DONE, Done, Saga, open_store
 from sagafsm.steps import Defined
 from sagafsm.verify import Finding, Report
 from sagafsm.verify.oracle import Violation
@@ -80,3 +80,73 @@ def kinds(findings: Report | Sequence[Finding]) -> list[tuple[str, str]]:
     """The errors, each by what it is and which step."""
     given = findings.errors if isinstance(findings, Report) else findings
     return [(finding.kind, finding.step) for finding in given]
+
+
+class Bank:
+    """A world that remembers who asked for what, and what steps saw of it. A key that was taken back is refused."""
+
+    def __init__(self) -> None:
+        self.held: list[str] = []
+        self.back: set[str] = set()
+        self.done: list[str] = []
+        self.seen: list[str] = []
+
+    def resources(self) -> dict[str, Any]:
+        return {"bank": self}
+
+    def snapshot(self) -> Any:
+        return sorted(self.held)
+
+    def pay(self, key: str) -> str:
+        self.done.append("pay")
+        if key in self.back:
+            raise ValueError("taken back")
+        if key not in self.held:
+            self.held.append(key)
+        return key
+
+    def undo(self, key: str) -> None:
+        self.done.append("undo")
+        self.back.add(key)
+        self.held = [held for held in self.held if held != key]
+
+    def ask(self, key: str) -> bool:
+        self.done.append("ask")
+        return key in self.held
+
+
+def seeing(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The same, but what is raised in it is remembered by the bank."""
+
+    def seen(bank: Any, ctx: Any) -> Any:
+        try:
+            return function(bank, ctx)
+        except BaseException as error:
+            bank.seen.append(f"{type(error).__name__}: {error}")
+            raise
+
+    seen.__name__ = seen.__qualname__ = function.__name__
+    return seen
+
+
+@seeing
+def pay(bank: Bank, ctx: Any) -> str:
+    return bank.pay(ctx.idempotency_key)
+
+
+@seeing
+def undo(bank: Bank, ctx: Any) -> None:
+    bank.undo(ctx.action_key)
+
+
+@seeing
+def ask(bank: Bank, ctx: Any) -> Any:
+    return Done(None) if bank.ask(ctx.action_key) else NOT_DONE
+
+
+def paying(*names: str, **options: Any) -> Saga:
+    """Steps that pay, which keep every promise; `options` are those of each step."""
+    saga = Saga("paying", resources=["bank"])
+    for name in names or ("pay",):
+        saga.add_step(name, pay, undo, **{"in_doubt": "compensate", **options})
+    return saga
