@@ -37,7 +37,7 @@ class Bench:
         setting = setting_of(saga, store or type(open_store("memory://")), dict(signals or {}), self.watch.loop)
         self.trials = Trials(setting, self.watch, float("inf"), frozenset(effectless))
         self.scenario: Scenario = self.trials.scenario(0, input, factory_of(world))
-        self.usual = self.trials.run(self.scenario, Schedule())
+        self.usual = self.run()
         self.scenario.reference = self.scenario.oracle.reference = self.usual
 
     def run(self, text: str = "", **options: Any) -> Outcome:
