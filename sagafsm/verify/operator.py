@@ -70,6 +70,7 @@ class SimulatedOperator:
     reads: Collection[str]
     settled: list[Settled] = attrs.field(factory=list, init=False)
     first_at: int | None = attrs.field(default=None, init=False)
+    _met: tuple[str, str, int] | None = attrs.field(default=None, init=False)
 
     def settle(self, life: Life, operations: Operations, instance: SagaInstance) -> SagaInstance:
         """Decide the first block of an instance and drive it on."""
@@ -78,6 +79,11 @@ class SimulatedOperator:
             self.first_at = len(self.run.passed)
         outage = bool(self.run.outages)
         self.run.outages.clear()
+        met = (block.step, block.reason, len(instance.history))
+        if met == self._met:
+            # What was decided before was not stored: it is the same block, met again, and what was down was so then.
+            outage = self.settled.pop().outage or outage
+        self._met = met
         decision, known = self._decision(block)
         failure = _failure(instance, block)
         self.settled.append(Settled(block.step, block.reason, decision, block.decisions, known, failure, outage))
