@@ -190,11 +190,18 @@ class Simulation:
             case StoreCall(call=call):
                 return call()
             case Sleep(duration=duration):
-                return self.clock.sleep(duration)
+                return self._sleep(duration)
             case Enter(given=given):
                 return given
             case Leave():
                 return None
+
+    def _sleep(self, duration: timedelta) -> None:
+        """Sleep until the instance is due: a drive wakes up meanwhile to look at its mail, and nobody posts any."""
+        instance = self.store.load(self.instance_id).instance
+        now = self.clock.now()
+        ends = [moment for moment in (instance.wake_at, instance.deadline) if moment is not None and moment > now]
+        self.clock.until(min(ends, default=now + duration))
 
     def _first(self, life: Life, pending: Sequence[Pending]) -> tuple[Pending, Reply]:
         """One call after the other, each to its end: which of them is first is a choice of the schedule."""

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from sagafsm import Retry, Saga
 from sagafsm.verify import verify
 from sagafsm.verify.clock import BEGIN, VirtualClock
-from support.verifying import Bank, Bench, pay, paying, undo
+from sagafsm.verify.life import Planned
+from sagafsm.verify.schedule import Point
+from sagafsm.verify.simulation import Simulation
+from support.verifying import Bank, Bench, events_of, pay, paying, undo
 
 DAY = timedelta(days=1)
 durations = st.timedeltas(-timedelta(days=9), timedelta(days=99))
@@ -80,3 +83,34 @@ def test_a_verification_with_long_backoffs_ends() -> None:
     saga = paying("one", "two", retry=Retry(4, backoff=DAY, jitter=False))
 
     assert verify(saga, Bank, depth=1).ok
+
+
+def test_no_backoff_is_counted_in_seconds() -> None:
+    """A drive that sleeps looks at its mail every second; where nobody posts any, years are one look."""
+    saga = paying(retry=Retry(2, backoff=1_000 * DAY, max_backoff=1_000 * DAY, jitter=False))
+    slept: list[timedelta] = []
+    bench = Bench(saga, Bank)
+
+    class Counting(VirtualClock):
+        def until(self, moment: Any) -> None:
+            slept.append(moment - self.now())
+            super().until(moment)
+
+    simulation = Simulation(bench.trials.setting, Bank(), None, Planned({Point("pay.action/bank.pay"): "raise_before"}))
+    simulation.clock = Counting()
+    life = simulation.born()
+    instance = simulation.start(life, simulation.operations(life))
+
+    assert ("completed", [1_000 * DAY]) == (instance.state, slept)
+
+
+def test_a_deadline_ends_a_backoff() -> None:
+    """It is a cancel by the clock, at its own time."""
+    saga = Saga("hurried", resources=["bank"], deadline=2 * DAY, in_doubt="compensate")
+    saga.add_step("one", pay, undo)
+    saga.add_step("two", pay, undo, retry=Retry(9, backoff=3 * DAY, max_backoff=3 * DAY, jitter=False))
+    outcome = Bench(saga, Bank).run("two.action/bank.pay#1=raise_before")
+
+    assert outcome.instance is not None
+    assert ("failed", 2 * DAY) == (outcome.state, outcome.instance.history[-1].at - BEGIN)
+    assert "CancelRequested" in events_of(outcome)
