@@ -23,14 +23,16 @@ def message_of(saga: str, violation: Violation, outcome: Outcome, singles: int) 
     sentences = [*_faults(outcome), *_reactions(violation, outcome)]
     sentences += [violation.told] if violation.told else []
     if violation.left and not violation.told:
-        word = "Different" if violation.kind in ("differs", "do_twice") else "Left behind"
+        word = "different" if violation.kind in ("differs", "do_twice") else "left behind"
         more = f" and {len(violation.left) - 4} more" if len(violation.left) > 4 else ""
         told = "; ".join(violation.left[:4]) + more
         sentences.append(f"{word}: {told}")
     if outcome.state == "failed" and outcome.instance is not None and outcome.instance.compensated and violation.left:
-        sentences.append("The instance says that all is compensated")
-    told = ". ".join(_capital(sentence.rstrip(".")) for sentence in sentences)
-    return f"saga {saga!r}, {count}: {told[:1].lower()}{told[1:]}." if told else f"saga {saga!r}, {count}."
+        sentences.append("the instance says that all is compensated")
+    # The first follows a colon, and begins as it is written: with "Ctrl-C", or with the name of a resource.
+    first, *others = [sentence.rstrip(".") for sentence in sentences] or [""]
+    told = ". ".join((first, *map(_capital, others)))
+    return f"saga {saga!r}, {count}: {told}." if told else f"saga {saga!r}, {count}."
 
 
 def _capital(sentence: str) -> str:

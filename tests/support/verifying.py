@@ -95,7 +95,7 @@ class Bank:
         return {"bank": self}
 
     def snapshot(self) -> Any:
-        return sorted(self.held)
+        return dict.fromkeys(sorted(self.held), "paid")
 
     def pay(self, key: str) -> str:
         self.done.append("pay")
