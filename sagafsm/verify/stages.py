@@ -77,10 +77,13 @@ class Stages:
     def _compare(self, first: Outcome, second: Outcome, scenario: Scenario) -> None:
         ones = [str(passed.point) for passed in first.trace]
         twos = [str(passed.point) for passed in second.trace]
-        differing = [a or b for a, b in _paired(ones, twos) if a != b]
+        differing = [(a or "its end", b or "its end") for a, b in _paired(ones, twos) if a != b]
         step, results = "", (_results(first), _results(second))
         if differing:
-            step, told = _step_of(differing), f"differ: the first went by {differing[0]}, the second did not"
+            step, told = (
+                _step_of(differing[0]),
+                "differ: where one came by {}, the other came by {}".format(*differing[0]),
+            )
         elif first.state != second.state:
             told = f"end {first.state!r} and {second.state!r}"
         elif results[0] != results[1]:
@@ -313,7 +316,7 @@ def _results(outcome: Outcome) -> dict[str, Any]:
 
 
 def _step_of(labels: Sequence[str]) -> str:
-    return labels[0].partition(".")[0] if labels and "." in labels[0] else ""
+    return next((label.partition(".")[0] for label in labels if "." in label), "")
 
 
 def _faults(number: int) -> str:
