@@ -14,7 +14,7 @@ from sagafsm import events as e
 from sagafsm.verify import verify
 from support.broken import Mailless, Uncompared, Unfenced
 from support.stores import Wrapped
-from support.verifying import Bank, Bench, kinds, pay, paying, undo
+from support.verifying import Bank, Bench, kinds, pay, undo
 
 
 def saga_of(action: Any = pay, compensation: Any = undo, *, end: bool = True, **options: Any) -> Saga:
