@@ -76,6 +76,12 @@ def waiting(timeout: timedelta | None = None) -> Definition:
     return saga.definition
 
 
+def waiting_first() -> Definition:
+    saga = Saga("order")
+    saga.wait_for("a")
+    return saga.definition
+
+
 def nested() -> Definition:
     child = Saga("payment")
     child.add_step("fee", lambda: None, plain)
@@ -146,6 +152,7 @@ NEXT: dict[str, tuple[Definition, list[e.Event], Command]] = {
     ),
     "pending, cause": (PLAIN, [CAUSE], recorded(e.InstanceFailed(state="failed"))),
     "pending, before a condition": (defined(when=lambda: True), [], recorded(e.InstanceStarted(state="running:a"))),
+    "pending, before a wait": (waiting_first(), [], recorded(e.InstanceStarted(state="running:a"))),
     "a condition": (
         defined(when=lambda: True),
         [e.InstanceStarted(state="running:a")],

@@ -17,6 +17,7 @@ import os
 import re
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ from mutation.mutants import Mutant
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 4 << 30  # a mutant that collects for ever fails before the machine does
-QUICK = 0.01  # seconds, of what is tried before anything that needs a driver
+QUICK = 0.05  # seconds: files of which most tests take less are tried before all that need a driver
 FILES = 3  # of tests, that a new process collects
 PASSED, FAILED, UNFIT = 0, 1, 3
 WAYS = re.compile(r"(memory-|sql-)?(async with sync actions|async|sync)")
@@ -176,7 +177,7 @@ def _measure(session: pytest.Session) -> None:
 
 def _judge(session: pytest.Session) -> None:
     measures = {line["test"]: line for line in map(json.loads, Path(ORDER["measures"]).read_text().splitlines())}
-    seconds = {name: line["seconds"] for name, line in measures.items() if line["passed"]}
+    seconds = {name: line["seconds"] for name, line in measures.items() if line["passed"] and line["lines"]}
     tests = Tests(session, seconds)
     by_line: dict[tuple[str, int], list[str]] = defaultdict(list)
     by_module: dict[str, list[str]] = defaultdict(list)
@@ -226,11 +227,12 @@ def _in_order(names: set[str], kills: Counter[str], seconds: dict[str, float], b
 
     The same test over another store or with another orchestrator tells little that is new of the core, and comes last.
     """
+    quick = _quick(tuple(seconds.items()))
     kinds, turns = Counter[str](), Counter[str]()
     order: dict[str, tuple[bool, bool, int]] = {}
     for name in sorted(names, key=lambda name: (seconds[name], name)):
         kind, file = WAYS.sub("", name), name.partition("::")[0]
-        order[name] = (seconds[name] > QUICK, kinds[kind] > 0, turns[file])
+        order[name] = (file not in quick, kinds[kind] > 0, turns[file])
         kinds[kind] += 1
         turns[file] += 1
     ordered = []
@@ -240,6 +242,14 @@ def _in_order(names: set[str], kills: Counter[str], seconds: dict[str, float], b
             break
         ordered.append(name)
     return ordered
+
+
+@functools.cache
+def _quick(taken: tuple[tuple[str, float], ...]) -> set[str]:
+    files: dict[str, list[float]] = defaultdict(list)
+    for name, seconds in taken:
+        files[name.partition("::")[0]].append(seconds)
+    return {file for file, seconds in files.items() if statistics.median(seconds) < QUICK}
 
 
 def _swapped(tests: Tests, swaps: Sequence[tuple[FunctionType, CodeType]], names: Sequence[str]) -> int:

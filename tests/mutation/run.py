@@ -56,7 +56,7 @@ def main() -> None:
     modules = options.module or [*CORE, *DRIVERS]
     mutants = _mutants(modules, options)
     if not options.report:
-        _judge(_chosen(mutants, options), _measures(options), modules, options)
+        _judge(_chosen(mutants, options), _measures(options), options)
     write(modules, mutants, _verdicts(options), options.budget)
 
 
@@ -69,7 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=30, help="seconds of tests that one mutant may survive")
     parser.add_argument("--longest", type=float, default=10, help="leave out tests that take more seconds")
     parser.add_argument("--everywhere", action="store_true", help="mutate constants and fields too, outside functions")
-    parser.add_argument("--again", action="store_true", help="judge again what has survived, and nothing else")
+    parser.add_argument("--again", action="store_true", help="judge again, and first, what has survived")
     parser.add_argument(
         "--report", action="store_true", help="judge nothing, write RESULT.md of the verdicts that are there"
     )
@@ -96,13 +96,21 @@ def _mutants(modules: list[str], options: argparse.Namespace) -> list[dict[str, 
 def _chosen(mutants: list[dict[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.sample is not None and options.sample < len(mutants):
         mutants = random.Random(options.seed).sample(mutants, options.sample)
-    verdicts = _verdicts(options)
-    if options.again:
-        from mutation.report import judged_equivalent
+    from mutation.report import judged_equivalent
 
-        survived = {key for key, verdict in verdicts.items() if verdict["outcome"] == "survived"}
-        return [mutant for mutant in mutants if mutant["key"] in survived and mutant["key"] not in judged_equivalent()]
-    return [mutant for mutant in mutants if mutant["key"] not in verdicts]
+    verdicts = _verdicts(options)
+    missing = [mutant for mutant in mutants if mutant["key"] not in verdicts]
+    random.Random(options.seed).shuffle(missing)
+    total, times, turns = Counter(mutant["module"] for mutant in missing), Counter[str](), dict[str, float]()
+    for mutant in missing:
+        times[mutant["module"]] += 1
+        turns[mutant["key"]] = times[mutant["module"]] / total[mutant["module"]]
+    # What is judged when it is interrupted is a fair draw of every module, and more of the core.
+    missing.sort(key=lambda mutant: turns[mutant["key"]] * (3 if mutant["module"] in DRIVERS else 1))
+    if not options.again:
+        return missing
+    survived = {key for key, verdict in verdicts.items() if verdict["outcome"] == "survived"} - set(judged_equivalent())
+    return [mutant for mutant in mutants if mutant["key"] in survived] + missing
 
 
 def _measures(options: argparse.Namespace) -> Path:
@@ -134,17 +142,9 @@ def _files() -> list[Path]:
     ]
 
 
-def _judge(chosen: list[dict[str, Any]], measures: Path, modules: list[str], options: argparse.Namespace) -> None:
+def _judge(chosen: list[dict[str, Any]], measures: Path, options: argparse.Namespace) -> None:
     if not chosen:
         return
-    random.Random(options.seed).shuffle(chosen)
-    total, times = Counter(mutant["module"] for mutant in chosen), Counter[str]()
-    turns = {}
-    for mutant in chosen:
-        times[mutant["module"]] += 1
-        turns[mutant["key"]] = times[mutant["module"]] / total[mutant["module"]]
-    # What is judged when it is interrupted is a fair draw of every module, and more of the core.
-    chosen.sort(key=lambda mutant: turns[mutant["key"]] * (3 if mutant["module"] in DRIVERS else 1))
     orders = []
     for share in range(options.jobs):
         file = options.work / f"share-{share}.jsonl"
