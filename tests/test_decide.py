@@ -505,3 +505,44 @@ def test_a_nested_saga_with_another_end_is_not_slept_for() -> None:
     assert run == decide(definition, of(definition, *facts), {"b"})
     parked = decide(definition, of(definition, *facts, done("b")))
     assert (True, SOON) == (parked.parks, parked.not_before)
+
+
+PARKED_CHILD = (e.RecordedBlock(step="fee", reason="compensation_failed", decisions=("skip",)),)
+PASSED_ON = e.InstanceBlocked(step="a/fee", reason="compensation_failed", decisions=("skip",))
+
+
+def test_a_nested_saga_that_is_blocked_until_a_moment_is_told_of_first() -> None:
+    """Somebody must know of the block, though time will end it; in either direction, and once."""
+    definition = nested()
+    parked = e.ChildParked(step="a", blocks=PARKED_CHILD, retry_at=SOON)
+    back = e.CompensationStarted(step="a", attempt=1, key="k", state="compensating:a")
+    for facts in ([RUNNING], [*BACK, back]):
+        assert recorded(PASSED_ON) == decide(definition, of(definition, *facts, parked))
+        later = decide(definition, of(definition, *facts, parked, PASSED_ON))
+        assert (RunChild, True, SOON) == (type(later), later.parks, later.not_before)
+
+
+def nested_beside(limit: int | None = None) -> Definition:
+    child = Saga("payment")
+    child.wait_for("ok", timeout=timedelta(seconds=90))
+    saga = Saga("order")
+    saga.group("both", max_concurrency=limit)
+    saga.add_saga("a", child, group="both")
+    saga.add_step("b", lambda: None, plain, group="both")
+    return saga.definition
+
+
+def test_a_nested_saga_that_parks_holds_nobody_up() -> None:
+    """The others start; but at the limit nothing does, whatever moment has come."""
+    parked = e.ChildParked(step="a", retry_at=SOON, waits=True)
+    free, full = nested_beside(), nested_beside(limit=1)
+    assert action("b") == decide(free, of(free, BEGUN, parked))
+    assert Wait() == decide(full, of(full, BEGUN, started("b"), parked), {"b"})
+
+
+def test_in_a_group_of_two_a_doubt_holds_the_other() -> None:
+    """As in any group: its probe is asked, and until that has answered nothing starts."""
+    definition = grouped("ab", a={"probe": lambda: None})
+    instance = of(definition, BEGUN, doubted())
+    assert PROBE == decide(definition, instance)
+    assert Wait() == decide(definition, instance, {"a"})
