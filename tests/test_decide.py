@@ -546,3 +546,11 @@ def test_in_a_group_of_two_a_doubt_holds_the_other() -> None:
     instance = of(definition, BEGUN, doubted())
     assert PROBE == decide(definition, instance)
     assert Wait() == decide(definition, instance, {"a"})
+
+
+def test_a_queued_member_never_starts_once_there_is_a_cause() -> None:
+    """Those that run are awaited, and nobody else is called."""
+    definition = grouped("abc")
+    assert Wait() == decide(definition, of(definition, BEGUN, started("b"), CAUSE), {"a", "b"})
+    retrying = of(definition, BEGUN, failed(retry_at=SOON), started("b"), CAUSE)
+    assert Wait() == decide(definition, retrying, {"b"})
