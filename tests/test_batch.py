@@ -243,6 +243,7 @@ def test_a_creation_fixes_what_the_instance_is_of() -> None:
     )
     assert creation == grown.events[0]
     assert ["1 InstanceCreated to pending", "2 SignalReceived b"] == names(grown)
+    assert {NOON} == {event.at for event in grown.events}
     assert [1, 2] == [len(instance.history) for instance in grown.instances]
     assert tuple(grown.events) == grown.instance.history
     assert history(steps=PLAIN.outline)[0].input == creation.input

@@ -554,3 +554,20 @@ def test_a_queued_member_never_starts_once_there_is_a_cause() -> None:
     assert Wait() == decide(definition, of(definition, BEGUN, started("b"), CAUSE), {"a", "b"})
     retrying = of(definition, BEGUN, failed(retry_at=SOON), started("b"), CAUSE)
     assert Wait() == decide(definition, retrying, {"b"})
+
+
+def test_doubts_are_settled_in_order_of_start_whatever_their_times() -> None:
+    """The first one's retry is slept for, though the second's probe could be asked at once."""
+    definition = grouped("ab", a={"in_doubt": "retry"}, b={"probe": lambda: None})
+    facts = [BEGUN, started("b"), LOST, doubted("b")]
+    assert action(attempt=2, at=SOON) == decide(definition, of(definition, *facts))
+
+
+def test_a_nested_saga_that_was_resumed_on_the_way_back_is_driven() -> None:
+    """What it was blocked for before is told no more."""
+    definition = nested()
+    back = e.CompensationStarted(step="a", attempt=1, key="k", state="compensating:a")
+    parked = e.ChildParked(step="a", blocks=PARKED_CHILD)
+    instance = of(definition, *BACK, back, parked, e.ChildResumed(step="a"))
+    expected = RunChild(step="a", attempt=1, key=key("a", "compensation"), direction="compensation")
+    assert expected == decide(definition, instance)
