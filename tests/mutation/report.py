@@ -21,11 +21,13 @@ def judged_equivalent() -> dict[str, str]:
 
 
 METHOD = """\
-mutmut makes {mutants} mutants of these modules, of which {judged} were judged: the order was drawn (seed 0), a driver's
-at a third of the core's pace, and taken as far as the time reached, so that what was judged is a fair sample of each
-module. A mutant was tried with the tests that come by its lines, those that killed others first, until one failed, hung
-(timed out), or about {budget:g} seconds of tests had passed; what survived may yet be killed by a test that had no turn.
-Tests that start processes of their own and the long exams of the models had none.\
+mutmut makes {mutants} mutants of the functions of these modules, those with decorators included, constants and fields
+outside them left out; of three wrong texts that it makes of one, we take the first. {judged} were judged: the order was
+drawn (seed 0), a driver's at a slower pace than the core's, and taken as far as the time reached, so that what was
+judged is a fair sample of each module. A mutant was tried with the tests that come by its lines, quick ones and those
+that had killed others first, until one failed, hung (timed out), or about {budget:g} seconds of tests had passed: what
+survived may yet be killed by a test that had no turn. Tests that start processes of their own and the long exams of the
+models had none.\
 """
 
 
