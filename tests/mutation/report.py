@@ -26,9 +26,7 @@ outside them left out; of three wrong texts that it makes of one, we take the fi
 drawn (seed 0), a driver's at a slower pace than the core's, and taken as far as the time reached, so that what was
 judged is a fair sample of each module. A mutant was tried with the tests that come by its lines, quick ones and those
 that had killed others first, until one failed, hung (timed out), or about {budget:g} seconds of tests had passed: what
-survived may yet be killed by a test that had no turn. Of the core, tests were written for what had survived, and
-those mutants judged again, so that the whole scores better than what is judged for the first time: of 250 core mutants
-that met the finished tests first, 242 were killed, and 8 survived, equivalent ones among them. Tests that start processes of their own and the long exams of the
+survived may yet be killed by a test that had no turn. Tests that start processes of their own and the long exams of the
 models had none.\
 """
 
@@ -55,6 +53,8 @@ def write(
         f"{datetime.now(UTC):%Y-%m-%d}, on top of {commit.stdout.strip()}, mutmut {importlib.metadata.version('mutmut')}.",
         "",
         METHOD.format(mutants=total[0], judged=total[1], budget=budget),
+        "",
+        tomllib.loads((HERE / "equivalent.toml").read_text()).get("note", "").strip(),
         "",
         "| module | mutants | judged | killed | timed out | survived | of these equivalent | score |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
