@@ -16,15 +16,16 @@ from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations
 from sagafsm.steps import Defined
 from sagafsm.store import Store, open_store
+from sagafsm.verify.advice import advice_of
 from sagafsm.verify.clock import BEGIN, VirtualClock
-from sagafsm.verify.explain import advice_of, message_of
-from sagafsm.verify.life import Crashed, Life, Planned
+from sagafsm.verify.explain import message_of
+from sagafsm.verify.life import Change, Crashed, Life, Planned
 from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.operator import SimulatedOperator
 from sagafsm.verify.oracle import Oracle, Violation
 from sagafsm.verify.runs import Outcome, Runner
 from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, faults_at
-from sagafsm.verify.simulation import Change, Setting, Simulation
+from sagafsm.verify.simulation import Setting, Simulation
 from sagafsm.verify.world import Factory, Look, changes, made
 
 # So often an instance may be driven on, and its process die, before it counts as one that never comes to rest.
@@ -145,7 +146,7 @@ class SimulatedProcess:
 
     def cancel(self, tried: Tried) -> None:
         """Post a cancel, which is read when the instance is next driven."""
-        tried.run.meanwhile("cancel", tried.life)
+        tried.run.meanwhile("cancel")
 
     def decide(self, tried: Tried, *, patient: bool = True) -> None:
         """Decide what an instance is blocked on, as it is true of the world; `patient`: never give it up."""

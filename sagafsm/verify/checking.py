@@ -17,7 +17,8 @@ from sagafsm.payload import encode
 from sagafsm.risks import risks_of
 from sagafsm.steps import Defined
 from sagafsm.store import Store, open_store
-from sagafsm.verify.explain import advice_of, message_of, timeline_of
+from sagafsm.verify.advice import advice_of
+from sagafsm.verify.explain import message_of, timeline_of
 from sagafsm.verify.ledger import Ledger
 from sagafsm.verify.oracle import FindingKind
 from sagafsm.verify.randomised import examples_of, is_strategy
@@ -133,23 +134,26 @@ class _Task:
 
         def work() -> None:
             if missing is None and accepted:
-                pairs = [(input, factory) for factory in factories for input in accepted]
-                stages.prepare(pairs)
+                stages.prepare([(number, value, factory) for factory in factories for number, value in accepted])
                 if planned is not None:
                     stages.replay(planned)
                 elif stages.may_go_on:
                     stages.explore(self.depth)
 
-        Watched(watch, work).wait(lambda: stages.gave_up())
+        Watched(watch, work).wait(stages.gave_up)
         setting.memory.lose()
-        findings = [*self._of_inputs(refused, missing), *self._findings(stages), *stages.vacuous(self.world is None)]
+        findings = [
+            *self._of_inputs(refused, missing),
+            *self._findings(stages),
+            *stages.vacuous(without_world=self.world is None),
+        ]
         return Report(
             saga=self.definition.saga,
             findings=ordered(findings),
             bounds=self._bounds(stages, len(inputs)),
             grades=graded(trials.tried, trials.broken),
             matrix=stages.matrix(),
-            contracts=stages.contracts(),
+            contracts=stages.contracts.results(),
             risks=risks_of(self.definition),
             notes=tuple(self._notes(stages)),
             seconds=time.perf_counter() - begun,
@@ -186,8 +190,8 @@ class _Task:
             raise RequestError("verify takes inputs= with at least one input; the list is empty")
         return list(self.inputs)
 
-    def _refused(self, inputs: Sequence[Any]) -> tuple[list[tuple[int, str]], list[Any]]:
-        """The inputs that the saga's input type refuses, with why, and the others."""
+    def _refused(self, inputs: Sequence[Any]) -> tuple[list[tuple[int, str]], list[tuple[int, Any]]]:
+        """The inputs that the saga's input type refuses, with why, and the others, by their numbers."""
         refused, accepted = [], []
         for number, value in enumerate(inputs):
             try:
@@ -195,7 +199,7 @@ class _Task:
             except PayloadError as error:
                 refused.append((number, str(error)))
             else:
-                accepted.append(value)
+                accepted.append((number, value))
         return refused, accepted
 
     def _missing(self, factories: Sequence[Factory]) -> str | None:
@@ -210,7 +214,8 @@ class _Task:
                 raise ResourceMissing(self.definition.saga, missing, {})
             if missing:
                 names, have = listed(map(repr, missing)), listed(map(repr, given)) or "nothing"
-                return f"the world's resources() lacks {names}, which saga {self.definition.saga!r} asks for (it gives {have})"
+                needs = f"which saga {self.definition.saga!r} asks for"
+                return f"the world's resources() lacks {names}, {needs} (it gives {have})"
         return None
 
     def _of_inputs(self, refused: Sequence[tuple[int, str]], missing: str | None) -> Iterator[Finding]:
@@ -265,7 +270,7 @@ class _Task:
     def _notes(self, stages: Stages) -> Iterator[str]:
         if self.world is None:
             yield (
-                "without a world the steps' functions were really called, and a ledger counted what was done and undone "
-                "by key; it cannot see what an undo really undoes, nor two effects of one action"
+                "without a world the steps' functions were really called, and a ledger counted what was done and "
+                "undone; it cannot see what an undo really undoes, nor two effects of one action"
             )
         yield from stages.notes

@@ -85,7 +85,11 @@ class Closure:
         # Where it is now: its process dies before what it is about to do.
         schedule = state.schedule.with_fault(Fault(attrs.evolve(point, life=len(state.schedule) + 1), "crash"))
         reached = Persistent(
-            copied(simulation.world), histories, tuple(map(_until_now, simulation.calls)), simulation.clock.now(), schedule
+            copied(simulation.world),
+            histories,
+            tuple(map(_until_now, simulation.calls)),
+            simulation.clock.now(),
+            schedule,
         )
         self._waiting.append(reached)
 

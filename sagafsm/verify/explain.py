@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from sagafsm import events as e
-from sagafsm.definition import Definition, StepDefinition
 from sagafsm.verify.clock import BEGIN
 from sagafsm.verify.life import Passed
 from sagafsm.verify.oracle import Violation
 from sagafsm.verify.report import Moment
 from sagafsm.verify.runs import Outcome
+from sagafsm.verify.schedule import Kind
 from sagafsm.verify.stores import path_of
 
 
 def message_of(saga: str, violation: Violation, outcome: Outcome, singles: int) -> str:
-    """What happened, told by the run that shows it, which was traced. `singles` is the number of single faults, if known."""
+    """What happened, told by the run that shows it. `singles` is the number of single faults, if known."""
     faults = len(outcome.schedule)
-    count = "no fault" if not faults else f"{faults} fault{'s' if faults > 1 else ''}{f' of {singles}' if singles else ''}"
+    of = f" of {singles}" if singles else ""
+    count = "no fault" if not faults else f"{faults} fault{'s' if faults > 1 else ''}{of}"
     sentences = [*_faults(outcome), *_reactions(violation, outcome)]
     sentences += [violation.told] if violation.told else []
     if violation.left and not violation.told:
-        word = (
-            "Left behind" if violation.kind in ("left_behind", "misleading_residue", "late", "late_do") else "Different"
-        )
-        told = "; ".join(violation.left[:4]) + (
-            f" and {len(violation.left) - 4} more" if len(violation.left) > 4 else ""
-        )
+        word = "Different" if violation.kind in ("differs", "do_twice") else "Left behind"
+        more = f" and {len(violation.left) - 4} more" if len(violation.left) > 4 else ""
+        told = "; ".join(violation.left[:4]) + more
         sentences.append(f"{word}: {told}")
     if outcome.state == "failed" and outcome.instance is not None and outcome.instance.compensated and violation.left:
         sentences.append("The instance says that all is compensated")
@@ -44,74 +42,49 @@ def _faults(outcome: Outcome) -> Iterator[str]:
         yield _fault(passed)
 
 
+_WHOSE = {"action": "step {!r}", "compensation": "the compensation of {!r}", "probe": "the probe of {!r}"}
+_FAULTS: dict[Kind, str] = {
+    "raise_before": "{who} was refused by {what}",
+    "raise_after": "{who} timed out after {what} had taken effect",
+    "late": "{who} timed out in {what}, which took effect only after the end",
+    "down": "{what} was down, so that {who} could not reach it",
+    "crash": "the process died in {who}, before {what} took effect",
+    "crash_after": "the process died in {who}, after {what} had taken effect",
+    "interrupt": "Ctrl-C came in {who}, after {what} had taken effect",
+    "cancel": "a cancel came while {who} was at {what}",
+    "duplicate": "a second worker took over while the first was about to store {what}",
+    "store_fail": "the store failed at {what} of {who}",
+    "store_ambiguous": "the store had stored {what} of {who}, and failed to say so",
+    "twice": "{who} was called twice",
+    "withhold": "signal {step!r} never came",
+}
+_FAULTS_OF_COMMITS: dict[Kind, str] = {
+    "crash": "the process died before {what} of {who} was stored",
+    "crash_after": "the process died once {what} of {who} was stored",
+}
+
+
 def _fault(passed: Passed) -> str:
+    """What was injected, in words."""
+    assert passed.kind is not None  # noqa: S101 - asked of faults alone
     point, step = passed.point, passed.point.path
-    whose = {
-        "action": f"step {step!r}",
-        "compensation": f"the compensation of {step!r}",
-        "probe": f"the probe of {step!r}",
-    }
-    who = whose.get(point.role, f"step {step!r}" if step else "the instance")
-    what = point.call or "its function"
-    match passed.kind:
-        case "raise_before":
-            return f"{who} was refused by {what}"
-        case "raise_after":
-            return f"{who} timed out after {what} had taken effect"
-        case "late":
-            return f"{who} timed out in {what}, which took effect only after the end"
-        case "down":
-            return f"{what} was down, so that {who} could not reach it"
-        case "crash" if point.role == "commit":
-            return f"the process died before {what}{f' of {who}' if step else ''} was stored"
-        case "crash_after" if point.role == "commit":
-            return f"the process died once {what}{f' of {who}' if step else ''} was stored"
-        case "crash":
-            return f"the process died in {who}, before {what} took effect"
-        case "crash_after":
-            return f"the process died in {who}, after {what} had taken effect"
-        case "interrupt":
-            return f"Ctrl-C came in {who}, after {what} had taken effect"
-        case "cancel":
-            return f"a cancel came while {who} was at {what}"
-        case "duplicate":
-            return f"a second worker took over while the first was about to store {what}"
-        case "store_fail":
-            return f"the store failed at {what}"
-        case "store_ambiguous":
-            return f"the store had stored {what}, and failed to say so"
-        case "twice":
-            return f"{point.role} of step {step!r} was called twice"
-        case "withhold":
-            return f"signal {step!r} never came"
-        case _:
-            return f"{passed.kind} at {point}"
+    who = _WHOSE.get(point.role, "step {!r}" if step else "the instance").format(step)
+    templates = _FAULTS | _FAULTS_OF_COMMITS if point.role == "commit" else _FAULTS
+    return templates[passed.kind].format(who=who, what=point.call or "its function", step=step)
 
 
 def _reactions(violation: Violation, outcome: Outcome) -> Iterator[str]:
     """What the instance made of it, as far as the blamed step is concerned."""
     if outcome.instance is None:
         return
-    history, step = outcome.instance.history, violation.step
+    step = violation.step
     head = step.partition("/")[0]
-    own = [event for event in history if getattr(event, "step", None) == head]
-    fired = {passed.kind for passed in outcome.fired}
+    own = [event for event in outcome.instance.history if getattr(event, "step", None) == head]
     failed = next((event for event in own if isinstance(event, e.StepFailed)), None)
     if failed is not None and violation.kind in ("left_behind", "misleading_residue"):
-        again = "" if fired & {"raise_before", "down"} else ", although it had taken effect in part"
+        again = "" if {"raise_before", "down"} & _kinds(outcome) else ", although it had taken effect in part"
         yield f"{head!r} counted as failed{again} ({failed.error}), so that nothing of it was undone"
-    for event in own:
-        if isinstance(event, e.CompensationFailed):
-            name = _name_of(outcome, head)
-            result = "result=None" if outcome.instance.steps[head].result_json is None else "the step's result"
-            yield f"{name} was called with {result} and raised {event.error}"
-            break
-    else:
-        if any(isinstance(event, e.CompensationSucceeded) for event in own) and violation.left:
-            given = "result=None" if outcome.instance.steps[head].result_json is None else "the recorded result"
-            yield f"{_name_of(outcome, head)} ran with {given} and undid nothing, or not all"
-        elif violation.kind == "left_behind" and failed is None and not _has_undo(outcome, head):
-            yield f"{head!r} has no compensation, so that its effect stayed"
+    yield from _undoing(violation, outcome, head, own, failed=failed is not None)
     if violation.kind == "differs":
         calls = [called for called in outcome.run.calls if called.path == step and called.role == "action"]
         if len(calls) > 1:
@@ -122,6 +95,26 @@ def _reactions(violation: Violation, outcome: Outcome) -> Iterator[str]:
         if settled.path == step and settled.truth is not None:
             known = {"done": "done", "not_done": "not done", "partial": "done in part"}[settled.truth.of]
             yield f"an operator found it {known} and decided {settled.decision!r}"
+
+
+def _undoing(
+    violation: Violation, outcome: Outcome, head: str, own: Sequence[e.Event], *, failed: bool
+) -> Iterator[str]:
+    """How its undo went."""
+    assert outcome.instance is not None  # noqa: S101 - asked for where there is one
+    record = outcome.instance.steps.get(head)
+    given = "result=None" if record is None or record.result_json is None else "the recorded result"
+    error = next((event.error for event in own if isinstance(event, e.CompensationFailed)), None)
+    if error is not None:
+        yield f"{_name_of(outcome, head)} was called with {given} and raised {error}"
+    elif any(isinstance(event, e.CompensationSucceeded) for event in own) and violation.left:
+        yield f"{_name_of(outcome, head)} ran with {given} and undid nothing, or not all"
+    elif violation.kind == "left_behind" and not failed and not _has_undo(outcome, head):
+        yield f"{head!r} has no compensation, so that its effect stayed"
+
+
+def _kinds(outcome: Outcome) -> set[Kind | None]:
+    return {passed.kind for passed in outcome.fired}
 
 
 def _has_undo(outcome: Outcome, step: str) -> bool:
@@ -137,92 +130,6 @@ def _name_of(outcome: Outcome, step: str) -> str:
     return repr(next(names, f"the compensation of {step}"))
 
 
-def advice_of(violation: Violation, outcome: Outcome, definition: Definition) -> str:
-    """What would help, where that is known."""
-    step = step_at(definition, violation.step)
-    fired = {passed.kind for passed in outcome.fired}
-    own = violation.step
-    match violation.kind:
-        case "left_behind" | "misleading_residue" if step is not None and not step.effect:
-            return f"Take effect=False from {own!r}, and give it a compensation."
-        case "left_behind" if step is not None and step.compensation is None and step.child is None:
-            return f"Give {own!r} a compensation, make it the pivot, or declare in the world's residue() what may stay."
-        case "left_behind" if any(isinstance(event, e.StepFailed) for event in _own(outcome, own)) and not fired & {
-            "raise_before",
-            "down",
-        }:
-            return f"Have {own!r} raise OutcomeUnknown where it cannot know, or name its error in unknown_on."
-        case "left_behind" if _failed_half_way(outcome, own):
-            return f"Make two steps of {own!r}, or have it raise OutcomeUnknown once a part of it has taken effect."
-        case "left_behind" if any(s.truth is not None and s.truth.of == "partial" for s in outcome.settled):
-            return f"Make two steps of {own!r}, or a compensation that undoes it in part."
-        case "left_behind" | "stuck" if _ran_without_result(outcome, own):
-            return f"Derive the id from ctx.action_key, or give {own!r} a probe."
-        case "left_behind" if fired & {"raise_before", "down"} and any(
-            p.point.role == "compensation" for p in outcome.fired
-        ):
-            return f"Let the compensation of {own!r} raise what it is refused: it is called again."
-        case "left_behind":
-            return f"Undo in the compensation of {own!r} all that its action does, by its key."
-        case "differs":
-            return f"Hand ctx.idempotency_key to the service in {own!r}, and let an error of it be raised."
-        case "stuck" if _refused_once(outcome, own):
-            return f"Give {_what_blocks(outcome, own)} more attempts: retry=Retry(5)."
-        case "stuck" if outcome.ending == "rested":
-            return f"Make the compensation of {own!r} bear being called again, and with result=None, when all is undone already."
-        case "swallowed_interrupt":
-            return f"Catch Exception in {own!r}, never BaseException."
-        case "late" | "late_do":
-            return f"Have the service refuse the key of {own!r} once it is undone, so that a late call is fenced off."
-        case "do_twice":
-            return f"Hand ctx.idempotency_key to the service in {own!r}: in_doubt='retry' calls it again."
-        case "undo_twice":
-            return f"Hand ctx.idempotency_key to the service in the compensation of {own!r}: it is called at least once, not once."
-        case "hangs":
-            return f"Give the call in {own!r} a timeout."
-        case "after_end":
-            return f"Wait in {own!r} for what it has begun."
-        case _:
-            return ""
-
-
-def _refused_once(outcome: Outcome, step: str) -> bool:
-    blocks = [settled for settled in outcome.settled if settled.path == step and settled.failure is not None]
-    return any(settled.failure is not None and "(injected)" in settled.failure.message for settled in blocks)
-
-
-def _what_blocks(outcome: Outcome, step: str) -> str:
-    undone = any(s.path == step and s.reason == "compensation_failed" for s in outcome.settled)
-    return f"the compensation of {step!r}" if undone else f"{step!r}"
-
-
-def _own(outcome: Outcome, step: str) -> list[e.Event]:
-    history = () if outcome.instance is None else outcome.instance.history
-    return [event for event in history if getattr(event, "step", None) == step.partition("/")[0]]
-
-
-def _failed_half_way(outcome: Outcome, step: str) -> bool:
-    """Whether a step was refused, and counts as failed: what it had done before is its own to tell."""
-    refused = any(p.point.path == step and p.point.role == "action" for p in outcome.fired)
-    return refused and any(isinstance(event, e.StepFailed) for event in _own(outcome, step))
-
-
-def _ran_without_result(outcome: Outcome, step: str) -> bool:
-    if outcome.instance is None or "/" in step or step not in outcome.instance.steps:
-        return False
-    ran = any(called.path == step and called.role == "compensation" for called in outcome.run.calls)
-    return ran and outcome.instance.steps[step].result_json is None
-
-
-def step_at(definition: Definition, path: str) -> StepDefinition | None:
-    """The definition of a step, by its path; None: there is none."""
-    head, _, rest = path.partition("/")
-    step = definition.by_name.get(head)
-    if not rest or step is None:
-        return step
-    return None if step.child is None else step_at(step.child, rest)
-
-
 def timeline_of(outcome: Outcome) -> tuple[Moment, ...]:
     """Events and faults, in the order in which they came about."""
     moments: list[Moment] = []
@@ -232,14 +139,14 @@ def timeline_of(outcome: Outcome) -> tuple[Moment, ...]:
             moments.append(Moment(number=None, instance="", what=_fault(entry), step=step, fault=True))
             continue
         instance_id, events = entry
-        for event in events:
-            moments.append(
-                Moment(
-                    number=event.number,
-                    instance=path_of(instance_id),
-                    what=type(event).__name__,
-                    step=getattr(event, "step", None),
-                    after=max(event.at - BEGIN, timedelta(0)),
-                )
+        moments += [
+            Moment(
+                number=event.number,
+                instance=path_of(instance_id),
+                what=type(event).__name__,
+                step=getattr(event, "step", None),
+                after=max(event.at - BEGIN, timedelta(0)),
             )
+            for event in events
+        ]
     return tuple(moments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -15,7 +15,7 @@ class Crashed(BaseException):
     """The simulated process is dead. No `Exception`, so that a step's own handling does not see it."""
 
 
-class Refused(Exception):  # noqa: N818 - it is what a service says
+class Refused(Exception):
     """What a service answers that refuses a call: a definite failure, nothing took effect."""
 
 
@@ -119,4 +119,10 @@ class Passed:
     called: Called | None = None
 
 
-Trace = Sequence[Passed]
+@attrs.frozen
+class Change:
+    """What one call of a resource changed in the world's snapshot."""
+
+    called: Called
+    answered: Answered
+    places: frozenset[str]

@@ -1,4 +1,4 @@
-"""What a process holds in memory beside its instances: it is lost when the process dies, and so it is in a simulation."""
+"""What a process holds in memory beside its instances: lost when the process dies, also in a simulation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ProcessMemory:
         for container in found.values():
             try:
                 kept.append((container, copy.deepcopy(container)))
-            except Exception:  # noqa: BLE001, S112, PERF203 - what cannot be copied cannot be restored either
+            except Exception:  # noqa: BLE001, S112 - what cannot be copied cannot be restored either
                 continue
         return cls(kept)
 
@@ -45,10 +45,8 @@ class ProcessMemory:
                 continue
             container.clear()
             match container:
-                case dict():
+                case dict() | set():
                     container.update(copy.deepcopy(kept))
-                case set():
-                    container |= copy.deepcopy(kept)
                 case _:
                     container.extend(copy.deepcopy(kept))
 
@@ -81,7 +79,7 @@ def _named_by(call: Callable[..., Any], seen: set[int], depth: int = 3) -> Itera
     for cell in cells:
         try:
             values.append(cell.cell_contents)
-        except ValueError:  # noqa: PERF203 - a name that is assigned later
+        except ValueError:
             continue
     for value in values:
         if isinstance(value, Container):

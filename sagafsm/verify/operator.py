@@ -79,30 +79,11 @@ class SimulatedOperator:
         failure = _failure(instance, block)
         self.settled.append(Settled(block.step, block.reason, decision, block.decisions, known, failure, outage))
         try:
-            return self._decide(life, operations, instance, block, decision, known)
+            return self.run.perform(life, _steps(operations, instance.id, block, decision, known))  # type: ignore[no-any-return]
         except PayloadError:
             # What the action gave cannot be stored, and so cannot be told: undone, or given up.
             way_out: e.Decision = "compensate" if "compensate" in block.decisions else "abandon"
-            return self._decide(life, operations, instance, block, way_out, None)
-
-    def _decide(
-        self,
-        life: Life,
-        operations: Operations,
-        instance: SagaInstance,
-        block: Block,
-        decision: e.Decision,
-        known: Truth | None,
-    ) -> SagaInstance:
-        steps: Steps[SagaInstance]
-        if decision == "resolve(result)":
-            result = None if known is None else known.result
-            steps = operations.resolve(instance.id, decision, step=block.step, by=BY, reason=WHY, result=result)
-        else:
-            step = None if decision == "abandon" else block.step
-            steps = operations.decide(instance.id, Verdict(decision=decision, step=step, by=BY, reason=WHY))
-        decided: SagaInstance = self.run.perform(life, steps)
-        return decided
+            return self.run.perform(life, _steps(operations, instance.id, block, way_out, None))  # type: ignore[no-any-return]
 
     def _decision(self, block: Block) -> tuple[e.Decision, Truth | None]:
         allowed = block.decisions
@@ -116,6 +97,17 @@ class SimulatedOperator:
         if "retry" in allowed and again < PATIENCE:
             return "retry", None
         return "abandon", None
+
+
+def _steps(
+    operations: Operations, instance_id: str, block: Block, decision: e.Decision, known: Truth | None
+) -> Steps[SagaInstance]:
+    """What makes a decision."""
+    if decision == "resolve(result)":
+        result = None if known is None else known.result
+        return operations.resolve(instance_id, decision, step=block.step, by=BY, reason=WHY, result=result)
+    step = None if decision == "abandon" else block.step
+    return operations.decide(instance_id, Verdict(decision=decision, step=step, by=BY, reason=WHY))
 
 
 def _failure(instance: SagaInstance, block: Block) -> e.RecordedError | None:

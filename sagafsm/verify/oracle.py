@@ -110,8 +110,8 @@ class Oracle:
             if not _is_justified(outcome, settled):
                 yield Violation("stuck", settled.path, _why_stuck(settled))
         if outcome.ending != "rested":
-            step = outcome.instance.current if outcome.instance is not None else None
-            yield Violation("stuck", step or "", outcome.told)
+            current = outcome.instance.current if outcome.instance is not None else None
+            yield Violation("stuck", current or "", outcome.told)
 
     def _world(self, outcome: Outcome) -> Iterator[Violation]:
         if outcome.after is None:

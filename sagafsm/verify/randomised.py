@@ -1,4 +1,4 @@
-"""What enumeration leaves: more faults than two, inputs and worlds from strategies, two instances at once; by Hypothesis."""
+"""What enumeration leaves, by Hypothesis: more faults, inputs and worlds from strategies, two instances at once."""
 
 from __future__ import annotations
 

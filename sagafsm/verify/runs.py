@@ -181,7 +181,7 @@ class Runner:
             return name in self._withheld
         kind = self.run.hit(life, f"{name}.signal")
         if kind == "cancel":
-            self.run.meanwhile(kind, life)
+            self.run.meanwhile(kind)
         elif kind == "withhold":
             self._withheld.add(name)
         return kind == "withhold"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,6 +33,7 @@ from sagafsm.drivers.effects import (
 from sagafsm.drivers.journal import unheard
 from sagafsm.drivers.lease import Lease, _running
 from sagafsm.drivers.settings import Settings
+from sagafsm.drivers.workers import as_coroutine
 from sagafsm.driving import Driving
 from sagafsm.errors import IllegalTransition, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
@@ -42,13 +42,13 @@ from sagafsm.registry import Registry
 from sagafsm.steps import Defined
 from sagafsm.store import Store
 from sagafsm.verify.clock import VirtualClock
+from sagafsm.verify.interception import Interception
 from sagafsm.verify.ledger import Ledger
-from sagafsm.verify.life import Answered, Called, Crashed, Life, Passed, Plan, Refused, TimedOut, Unreachable
+from sagafsm.verify.life import Answered, Called, Change, Crashed, Life, Passed, Plan, Refused, TimedOut
 from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.proxies import rebound, watched
 from sagafsm.verify.schedule import Kind, Operator, Point, Turns
 from sagafsm.verify.stores import ROOT, Connection, path_of
-from sagafsm.verify.world import places
 
 MAX_PAYLOAD = 1_048_576
 LEASE = timedelta(seconds=30)
@@ -87,15 +87,6 @@ class Setting:
     loop: Callable[[], asyncio.AbstractEventLoop]
 
 
-@attrs.frozen
-class Change:
-    """What one call of a resource changed in the world's snapshot."""
-
-    called: Called
-    answered: Answered
-    places: frozenset[str]
-
-
 @attrs.define(eq=False)
 class Simulation:
     """A world, a store, and the process that runs one saga between them.
@@ -127,7 +118,7 @@ class Simulation:
     instance: SagaInstance | None = attrs.field(default=None, init=False)
     at_point: Callable[[Life, Point], None] | None = attrs.field(default=None, init=False)
     _replay: Iterator[Answered] | None = attrs.field(default=None, init=False)
-    _landing: bool = attrs.field(default=False, init=False)
+    is_landing: bool = attrs.field(default=False, init=False)
     _given: Mapping[str, Any] | None = attrs.field(default=None, init=False)
     _ledger: Ledger | None = attrs.field(default=None, init=False)
     _keeper: _Keeper = attrs.field(factory=_Keeper, init=False)
@@ -146,7 +137,7 @@ class Simulation:
         """What an orchestrator of this incarnation can do."""
         if self._given is None:
             self._given = self.world.resources()
-        interceptors = _Interceptor(self, life)
+        interceptors = Interception(self, life)
         given = {name: watched(name, resource, interceptors) for name, resource in self._given.items()}
         settings = Settings(
             clock=self.clock,
@@ -163,7 +154,9 @@ class Simulation:
 
     def start(self, life: Life, operations: Operations) -> SagaInstance:
         """Run the instance, or go on with it, until it rests or parks."""
-        return self.perform(life, operations.start(self.setting.saga, self.input, id=self.instance_id, drive=True))
+        steps = operations.start(self.setting.saga, self.input, id=self.instance_id, drive=True)
+        started: SagaInstance = self.perform(life, steps)
+        return started
 
     def perform(self, life: Life, steps: Steps[Any]) -> Any:
         """Carry out effects one after the other."""
@@ -207,7 +200,7 @@ class Simulation:
         label = f"{path_of(call.instance_id, call.run.step)}.{call.function.role}"
         point = life.passes(label)
         called = Called(point, call)
-        kind = self._hit(life, point, called)
+        kind = self.reach(life, point, called)
         self.calls.append(called)
         outer, life.current = life.current, called
         try:
@@ -235,7 +228,7 @@ class Simulation:
                 self.late.append((called.point.label, lambda: self._value(called)))
                 raise TimedOut(f"{called.point.label} timed out (injected)")
             case "cancel" | "duplicate":
-                self.meanwhile(kind, life)
+                self.meanwhile(kind)
         value = self._value(called)
         match kind:
             case "raise_after":
@@ -243,7 +236,7 @@ class Simulation:
             case "crash_after":
                 life.die()
             case "interrupt":
-                self._interrupt(life, called)
+                self.interrupt(life, called)
             case "twice":
                 value = self._value(called)
         return value
@@ -252,13 +245,14 @@ class Simulation:
         call = called.call
         value = call.function.call(*call.positional, **call.named)
         if inspect.isawaitable(value):
-            value = self.setting.loop().run_until_complete(_as_coroutine(value))
+            value = self.setting.loop().run_until_complete(as_coroutine(value))
         called.returned, called.value = True, value
         if self._ledger is not None:
             self._ledger.note(called)
         return value
 
-    def _interrupt(self, life: Life, called: Called) -> NoReturn:
+    def interrupt(self, life: Life, called: Called) -> NoReturn:
+        """Have Ctrl-C come now."""
         life.interrupted = called.interrupted = True
         raise KeyboardInterrupt
 
@@ -266,9 +260,10 @@ class Simulation:
 
     def hit(self, life: Life, label: str) -> Kind | None:
         """The fault at the point that is reached now."""
-        return self._hit(life, life.passes(label), life.current)
+        return self.reach(life, life.passes(label), life.current)
 
-    def _hit(self, life: Life, point: Point, called: Called | None) -> Kind | None:
+    def reach(self, life: Life, point: Point, called: Called | None) -> Kind | None:
+        """Note a point, and return the fault that is to be injected there."""
         if self.at_point is not None:
             self.at_point(life, point)
         kind = self.plan.at(point)
@@ -282,7 +277,7 @@ class Simulation:
         """Note what was stored."""
         self.timeline.append((instance_id, events))
 
-    def meanwhile(self, kind: Kind, life: Life) -> None:
+    def meanwhile(self, kind: Kind) -> None:
         """Have somebody else do something now: cancel, or take over."""
         if kind == "cancel":
             request = e.CancelRequested(request_id=f"{CANCEL}{self.cancelled}", by="the verifier", reason="a test")
@@ -315,33 +310,33 @@ class Simulation:
         """
         outer, self._replay = self._replay, iter(called.answers)
         try:
-            call, mine = called.call, _Interceptor(self, Life(0))
+            call, mine = called.call, Interception(self, Life(0))
             positional = [rebound(value, mine) for value in call.positional]
             named = {name: rebound(value, mine) for name, value in call.named.items()}
             value = call.function.call(*positional, **named)
             if inspect.isawaitable(value):
-                value = self.setting.loop().run_until_complete(_as_coroutine(value))
+                value = self.setting.loop().run_until_complete(as_coroutine(value))
             return value
         finally:
             self._replay = outer
 
     def land(self) -> list[str]:
         """Have those calls take effect now whose callers were told that they had timed out; return their names."""
-        self._landing = True
+        self.is_landing = True
         landed = []
         late, self.late = self.late, []
         for name, call in late:
             try:
                 value = call()
                 if inspect.isawaitable(value):
-                    self.setting.loop().run_until_complete(_as_coroutine(value))
+                    self.setting.loop().run_until_complete(as_coroutine(value))
             except Exception:  # noqa: BLE001, S112 - the service refuses it, as it well may
                 continue
             landed.append(name)
-        self._landing = False
+        self.is_landing = False
         return landed
 
-    def _answer(self, name: str) -> Answered | None:
+    def recorded(self, name: str) -> Answered | None:
         """What a call is answered from a recording; None: it is not one."""
         if self._replay is None:
             return None
@@ -351,131 +346,6 @@ class Simulation:
         if answered.error is not None:
             raise answered.error
         return answered
-
-
-@attrs.frozen(eq=False)
-class _Interceptor:
-    """Stands between one incarnation and the world."""
-
-    run: Simulation
-    life: Life
-
-    def call(self, name: str, method: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-        """See `Interceptor.call`."""
-        run = self.run
-        recorded = run._answer(name)
-        if recorded is not None:
-            return _ready(recorded.value) if recorded.awaited else recorded.value
-        if self._passes_by(name):
-            return method(*args, **named)
-        before = self._look()
-        answered, kind = self._before(name, lambda: method(*args, **named))
-        try:
-            value = method(*args, **named)
-        except Exception as error:
-            answered.error = error
-            raise
-        if inspect.isawaitable(value):
-            return self._awaited(value, answered, kind, before)
-        return self._after(value, answered, kind, before)
-
-    async def call_async(
-        self, name: str, method: Callable[..., Any], args: tuple[Any, ...], named: Mapping[str, Any]
-    ) -> Any:
-        """See `Interceptor.call_async`."""
-        recorded = self.run._answer(name)
-        if recorded is not None:
-            return recorded.value
-        if self._passes_by(name):
-            return await method(*args, **named)
-        before = self._look()
-        answered, kind = self._before(name, lambda: method(*args, **named))
-        return await self._awaited(method(*args, **named), answered, kind, before)
-
-    async def _awaited(self, awaitable: Any, answered: Answered, kind: Kind | None, before: Any) -> Any:
-        answered.awaited = True
-        try:
-            value = await awaitable
-        except Exception as error:
-            answered.error = error
-            raise
-        return self._after(value, answered, kind, before)
-
-    def _passes_by(self, name: str) -> bool:
-        """Whether a call is none of the run's any more."""
-        if self.run._landing:
-            return True
-        self.life.breathe()
-        if self.life.over or self.life.current is None:
-            self.run.after_end.append((name, _callers()))
-            return True
-        return False
-
-    def _before(self, name: str, later: Callable[[], Any]) -> tuple[Answered, Kind | None]:
-        run, life, called = self.run, self.life, self.life.current
-        assert called is not None  # noqa: S101 - `_passes_by` has seen to it
-        answered = Answered(name)
-        called.answers.append(answered)
-        point = life.passes(f"{called.point.label}/{name}")
-        kind = run._hit(life, point, called)
-        resource = name.partition(".")[0]
-        match kind:
-            case "raise_before":
-                raise Refused(f"{name} was refused (injected)")
-            case "down":
-                run.outages.add(resource)
-            case "crash":
-                life.die()
-            case "late":
-                run.late.append((name, later))
-                raise TimedOut(f"{name} timed out (injected)")
-        if resource in run.outages:
-            raise Unreachable(f"{resource} is down (injected)")
-        return answered, kind
-
-    def _after(self, value: Any, answered: Answered, kind: Kind | None, before: Any) -> Any:
-        run, life = self.run, self.life
-        answered.landed, answered.value = True, value
-        called = life.current
-        if before is not None and called is not None:
-            changed = places(before, run.world.snapshot())
-            run.changes.append(Change(called, answered, changed))
-        match kind:
-            case None:
-                pass
-            case "raise_after":
-                raise TimedOut(f"{answered.name} timed out (injected)")
-            case "crash_after":
-                life.die()
-            case "interrupt" if called is not None:
-                run._interrupt(life, called)
-            case "cancel" | "duplicate":
-                run.meanwhile(kind, life)
-        return value
-
-    def _look(self) -> Any:
-        if not self.run.traces:
-            return None
-        import copy  # noqa: PLC0415 - for explaining alone
-
-        return copy.deepcopy(self.run.world.snapshot())
-
-
-async def _as_coroutine(awaitable: Any) -> Any:
-    return await awaitable
-
-
-async def _ready(value: Any) -> Any:
-    return value
-
-
-def _callers() -> frozenset[CodeType]:
-    """The code that is being run by this thread."""
-    found, frame = [], sys._getframe(2)
-    while frame is not None:
-        found.append(frame.f_code)
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
-    return frozenset(found)
 
 
 def _forget_traceback(error: BaseException | None) -> None:

@@ -10,14 +10,15 @@ import attrs
 
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.verify.closure import Closure
-from sagafsm.verify.explain import step_at
+from sagafsm.verify.contracts import Contracts
+from sagafsm.verify.gaps import Gaps
 from sagafsm.verify.ledger import Ledger
-from sagafsm.verify.oracle import FindingKind, Violation, to_blame
+from sagafsm.verify.oracle import Violation, to_blame
 from sagafsm.verify.randomised import Randomised
-from sagafsm.verify.report import Contract, Finding, Row, Word
+from sagafsm.verify.report import Finding, Row, Word
 from sagafsm.verify.runs import Outcome
 from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, nearest
-from sagafsm.verify.trials import Found, Scenario, Trials, extensions
+from sagafsm.verify.trials import Scenario, Trials, extensions
 from sagafsm.verify.world import Factory, Look, can_be_copied, made, places
 
 RANDOM_SCHEDULES = 200
@@ -32,7 +33,8 @@ class Stages:
     trials: Trials
     progress: Callable[[str, int, int | None], None] | None
     scenarios: list[Scenario] = attrs.field(factory=list, init=False)
-    problems: list[tuple[FindingKind, str, str, str]] = attrs.field(factory=list, init=False)
+    gaps: Gaps = attrs.field(init=False)
+    contracts: Contracts = attrs.field(init=False)
     notes: list[str] = attrs.field(factory=list, init=False)
     complete: int = attrs.field(default=0, init=False)
     skipped: int = attrs.field(default=0, init=False)
@@ -43,17 +45,19 @@ class Stages:
     together: int = attrs.field(default=0, init=False)
     _cells: dict[tuple[str, Kind], Word] = attrs.field(factory=dict, init=False)
     _points: dict[str, Point] = attrs.field(factory=dict, init=False)
-    _contracts: dict[str, dict[str, bool]] = attrs.field(factory=dict, init=False)
     _begun: bool = attrs.field(default=False, init=False)
     _copied: bool = attrs.field(default=False, init=False)
     _random: bool = attrs.field(default=False, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self.gaps, self.contracts = Gaps(self.definition), Contracts(self.definition, self.trials)
+
     # Without a fault --------------------------------------------------------------------------------------------------
 
-    def prepare(self, scenarios: Sequence[tuple[Any, Factory]]) -> None:
+    def prepare(self, scenarios: Sequence[tuple[int, Any, Factory]]) -> None:
         """Run each scenario twice without a fault: it has to be deterministic, and one has to complete."""
         self._begun = True
-        for number, (input, factory) in enumerate(scenarios):
+        for number, input, factory in scenarios:
             self._tell("no fault", None)
             scenario = self.trials.scenario(number, input, factory)
             outcome = self.trials.run(scenario, Schedule(), traces=True)
@@ -88,12 +92,12 @@ class Stages:
             return
         told = f"two runs of input {scenario.number} without a fault {told}"
         advice = "Derive ids from ctx.idempotency_key, and give the world a clock and counters of its own."
-        self._problem("not_deterministic", step, told, advice)
+        self.gaps.add("not_deterministic", step, told, advice)
 
     @property
     def may_go_on(self) -> bool:
         """Whether faults would tell anything."""
-        return not any(kind == "not_deterministic" for kind, *_ in self.problems) and any(
+        return not self.gaps.has("not_deterministic") and any(
             scenario.reference is not None and scenario.reference.ending == "rested" for scenario in self.scenarios
         )
 
@@ -108,7 +112,8 @@ class Stages:
         deepest = 2 if depth == "auto" else depth
         level = [(scenario, self._start(scenario)) for scenario in self._usable]
         reached = self._level(level, 1, keep=deepest > 1)
-        self._try_contracts()
+        for scenario in self._usable[:1]:
+            self.contracts.try_all(scenario)
         self._close()
         for number in range(2, deepest + 1):
             if not self._is_complete(number - 1):
@@ -172,47 +177,6 @@ class Stages:
         self._points[str(fault.point)] = fault.point
         self._cells[key] = max(known, word, key=_GRAVITY.index)
 
-    # Contracts of single steps ----------------------------------------------------------------------------------------
-
-    def _try_contracts(self) -> None:
-        """Each step by itself: done twice, undone twice, undone without having been done, done after its undo."""
-        for scenario in self._usable[:1]:
-            assert scenario.reference is not None  # noqa: S101 - it is usable
-            for path in dict.fromkeys(
-                called.path for called in scenario.reference.run.calls if called.role == "action"
-            ):
-                if self.trials.is_over:
-                    return
-                self._try_contract(scenario, path)
-
-    def _try_contract(self, scenario: Scenario, path: str) -> None:
-        action, undo = Point(f"{path}.action"), Point(f"{path}.compensation")
-        tried: dict[str, Schedule] = {
-            "do_twice": Schedule((Fault(action, "twice"),)),
-            "undo_twice": Schedule((Fault(action, "cancel"), Fault(undo, "twice"))),
-            "undo_without_do": Schedule((Fault(action, "crash"),), operator="compensate"),
-            "late_do": Schedule((Fault(action, "late"),), operator="compensate"),
-        }
-        kept = self._contracts.setdefault(path, {})
-        step = step_at(self.definition, path)
-        for name, schedule in tried.items():
-            outcome = self.trials.run(scenario, schedule)
-            if len(outcome.fired) < len(schedule) or not self._says(name, outcome, path):
-                continue
-            violations = scenario.oracle.violations(outcome)
-            kept[name] = not violations
-            counts = name == "undo_twice" or (name == "do_twice" and step is not None and "retry" in step.in_doubt)
-            counts = counts or (name == "late_do" and ("late", path) not in self.trials.found)
-            for violation in violations if counts else ():
-                self.trials.keep(Found(violation, schedule, scenario, outcome))
-
-    @staticmethod
-    def _says(name: str, outcome: Outcome, path: str) -> bool:
-        """Whether a run shows what it was to show: an undo was called, where the contract is about one."""
-        if name == "do_twice":
-            return outcome.state == "completed"
-        return any(called.path == path and called.role == "compensation" for called in outcome.run.calls)
-
     # Crashes, and chance ----------------------------------------------------------------------------------------------
 
     def _close(self) -> None:
@@ -257,7 +221,7 @@ class Stages:
         likely = nearest(fault.point, known)
         hint = "" if likely is None else f" (nearest: {likely})"
         told = f"the run came by no point {str(fault.point)!r}, so that {fault.kind!r} was not injected{hint}"
-        self._problem("unfired", fault.point.path, told, "Correct the schedule, or drop that fault.")
+        self.gaps.add("unfired", fault.point.path, told, "Correct the schedule, or drop that fault.")
 
     # What was not tried -----------------------------------------------------------------------------------------------
 
@@ -266,66 +230,25 @@ class Stages:
         run = self.trials.current
         step = run.calls[-1].path if run is not None and run.calls else ""
         told = "did not return within the time limit, and could not be interrupted; nothing more was tried"
-        self._problem("hangs", step, f"step {step!r} {told}", f"Give the call in {step!r} a timeout.")
+        self.gaps.add("hangs", step, f"step {step!r} {told}", f"Give the call in {step!r} a timeout.")
 
-    def vacuous(self, without_world: bool) -> Iterator[Finding]:
+    def vacuous(self, *, without_world: bool) -> Iterator[Finding]:
         """Everything that kept the verification from meaning something."""
-        if self._begun and not any(kind == "hangs" for kind, *_ in self.problems):
-            self._look_for_gaps(without_world=without_world)
-        for kind, step, told, advice in dict.fromkeys(self.problems):
-            message = f"saga {self.definition.saga!r}: {told}."
-            yield Finding(kind=kind, step=step, schedule="no fault", faults=0, message=message, advice=advice)
-
-    def _look_for_gaps(self, *, without_world: bool) -> None:
-        completed = [s for s in self.scenarios if s.reference is not None and s.reference.state == "completed"]
-        if self.scenarios and not completed:
-            self._problem("never_completes", *self._never_completes())
-            return
-        if not completed:
-            return
-        if not without_world and not self.trials.intercepted:
-            self._problem("not_intercepted", "", "no resource of this world was ever called", self._two_lines())
-        elif not any(_changed(scenario) for scenario in completed):
-            told = "the world's snapshot is the same before and after, so that nothing that is done or left shows"
-            self._problem("constant_snapshot", "", told, "Return from snapshot() what the fakes hold, by value.")
-        for path in self._unreached(self.definition, ""):
-            told = f"step {path!r} was never reached by any input"
-            self._problem("never_reached", path, told, "Give an input for which it is called.")
-
-    def _never_completes(self) -> tuple[str, str, str]:
-        instance = next((s.reference.instance for s in self.scenarios if s.reference and s.reference.instance), None)
-        error = None if instance is None else instance.error
-        step = "" if instance is None else next((n for n, r in instance.steps.items() if r.status == "failed"), "")
-        told = f"no input completes without a fault{'' if error is None else f' (step {step!r}: {error})'}"
-        return step, told, "Pass inputs=[...] of which at least one completes in this world."
-
-    def _two_lines(self) -> str:
-        step = self.definition.steps[0].name
-        name = next(iter(made(self.scenarios[0].factory).resources()), "service")
-        return (
-            f"Let the steps get it as a resource: Saga({self.definition.saga!r}, resources=[{name!r}]) and "
-            f"def {step}(input, {name}): ... instead of a global."
-        )
-
-    def _unreached(self, definition: Definition, prefix: str) -> Iterator[str]:
-        for step in definition.steps:
-            path = f"{prefix}{step.name}"
-            if step.child is not None:
-                yield from self._unreached(step.child, f"{path}/")
-            elif step.kind == "step" and path not in self.trials.reached:
-                yield path
-
-    def _problem(self, kind: FindingKind, step: str, told: str, advice: str) -> None:
-        self.problems.append((kind, step, told, advice))
+        if self._begun and not self.gaps.has("hangs"):
+            self.gaps.look(self.scenarios, self.trials, without_world=without_world)
+        return self.gaps.findings()
 
     def not_covered(self, *, without_world: bool) -> Iterator[str]:
         """What a reader might take for covered, and is not."""
         if without_world:
             yield "what calls within a step do"
+        if not self._begun:
+            yield "everything"
+            return
         if not self._copied:
-            yield "any number of crashes (the world cannot be copied)" if self._begun else "everything"
+            yield "any number of crashes"
         if not self._random:
-            yield "more faults at random" if self._begun else "anything at random"
+            yield "more faults at random"
         yield "calls within a step that run beside each other"
         yield "real timeouts"
 
@@ -339,10 +262,6 @@ class Stages:
         return tuple(
             Row(point=name, step=point.path, role=point.role, cells=rows[name]) for name, point in self._points.items()
         )
-
-    def contracts(self) -> tuple[Contract, ...]:
-        """What each step bears by itself."""
-        return tuple(Contract(step=path, **held) for path, held in self._contracts.items())
 
     def _tell(self, stage: str, total: int | None, done: int = 0) -> None:
         if self.progress is not None:
@@ -373,11 +292,6 @@ def _results(outcome: Outcome) -> dict[str, Any]:
 
 def _step_of(labels: Sequence[str]) -> str:
     return labels[0].partition(".")[0] if labels and "." in labels[0] else ""
-
-
-def _changed(scenario: Scenario) -> bool:
-    after = None if scenario.reference is None else scenario.reference.after
-    return after is None or after != scenario.before
 
 
 def _faults(number: int) -> str:

@@ -29,7 +29,7 @@ class Host(Protocol):
         """Note what was stored."""
         ...
 
-    def meanwhile(self, kind: Kind, life: Life) -> None:
+    def meanwhile(self, kind: Kind) -> None:
         """Have somebody else do something now: cancel, or take over."""
         ...
 
@@ -54,11 +54,7 @@ class Connection:
     store: Store
     life: Life
     host: Host
-
-    @property
-    def url(self) -> str:
-        """The store's own."""
-        return self.store.url
+    url: str = attrs.field(default=attrs.Factory(lambda self: self.store.url, takes_self=True), init=False)
 
     def _reach(self) -> Store:
         if self.life.dead:
@@ -77,7 +73,7 @@ class Connection:
                 self.life.store_fails = True
                 raise StoreError("the store cannot be reached (injected)")
             case "cancel" | "duplicate":
-                self.host.meanwhile(kind, self.life)
+                self.host.meanwhile(kind)
         written = write(store)
         self.host.wrote(instance_id, events)
         match kind:

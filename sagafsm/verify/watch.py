@@ -1,4 +1,4 @@
-"""A time limit for each run, and a thread of their own for all of them, so that a step that never returns stops nothing else."""
+"""A time limit for each run, on a thread for all of them: a step that never returns stops nothing else."""
 
 from __future__ import annotations
 

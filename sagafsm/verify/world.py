@@ -43,7 +43,7 @@ def factory_of(world: Any) -> Factory:
         RequestError: it is none of these, or what it makes is no world.
     """
     if isinstance(world, type) or (callable(world) and not isinstance(world, World)):
-        return world  # type: ignore[no-any-return]
+        return world
     if isinstance(world, World):
         return lambda: copied(world)
     raise RequestError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from contextlib import closing
 
@@ -9,6 +10,7 @@ import pytest
 
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.orchestrator import Orchestrator
+from sagafsm.testing.contract.base import ALICE, LEASE
 from sagafsm.testing.histories import cancel, completed, history, started
 from sagafsm_adapters.sql import rows as reading
 from support.sqlite_files import behind, body_of, flipped, open_at, rows, url_of, with_flipped_bit
@@ -142,6 +144,22 @@ def test_a_row_that_its_history_contradicts_is_named(sql_store, tmp_path, change
     with pytest.raises(StoreError) as caught:
         sql_store.load("o-1")
     assert is_damaged(tmp_path, problem) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["owner = 'bob'", "process = 'x'", "token = token + 4", "lease_until = '2126-03-01T12:00:00.000000+00:00'",
+     "owner = CAST(x'ff' AS TEXT)", "owner = NULL", "claim_checksum = 0"],
+)  # fmt: skip
+def test_a_claim_that_was_changed_is_named(sql_store, tmp_path, change):
+    """Nothing else tells of a claim: a lease moved by a century would hide its instance, a token its owner."""
+    token = sql_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
+    rows(tmp_path, f"UPDATE sagafsm_instances SET {change}")
+    for call in (sql_store.load, functools.partial(sql_store.claim, owner=ALICE, lease=LEASE, replacing=token)):
+        with pytest.raises(StoreError) as caught:
+            call("o-1")
+        assert is_damaged(tmp_path, "its claim is not as it was written") == str(caught.value)
+    assert ["o-1"] == [row.id for row in sql_store.find()]
 
 
 def test_an_event_of_a_newer_sagafsm_is_named(sql_store, tmp_path):

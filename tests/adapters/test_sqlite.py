@@ -17,6 +17,7 @@ from sagafsm.testing.contract.base import ALICE, LEASE
 from sagafsm.testing.histories import history, numbered, started, succeeded
 from sagafsm.testing.racing import race
 from sagafsm_adapters.sql import SqlStore
+from sagafsm_adapters.sql.tables import SCHEMA_VERSION
 from support.sqlite_files import behind, open_at, rows, url_of
 
 NOBODY = 65534
@@ -159,7 +160,7 @@ def test_many_open_a_new_file_at_once(tmp_path):
         assert ["SqlStore"] * 6 == [type(store).__name__ for store in stores]
         for store in stores:
             store.close()
-        assert [(1,)] == rows(folder, "SELECT version FROM sagafsm_schema")
+        assert [(SCHEMA_VERSION,)] == rows(folder, "SELECT version FROM sagafsm_schema")
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------
@@ -205,23 +206,43 @@ def test_a_malformed_file_is_named(tmp_path):
             for number in range(300):
                 store.history(f"o-{number}")
 
-    assert f"store {url_of(tmp_path)!r} is damaged: the database disk image is malformed (restore a backup)" == refusal(
-        read_all
-    )
+    assert (
+        f"store {url_of(tmp_path)!r} is damaged, or its disk cannot be read: the database disk image is malformed "
+        f"(check the disk; if it is well, restore a backup)"
+    ) == refusal(read_all)
 
 
-def test_a_newer_schema_is_refused_and_nothing_changes(tmp_path):
-    """A database of a newer sagafsm is left byte for byte as it is."""
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (7, "a newer sagafsm wrote it (upgrade sagafsm; nothing was changed)"),
+        (
+            1,
+            "an older sagafsm wrote it (finish with that one what is in it, or name another file; nothing was changed)",
+        ),
+    ],
+)
+def test_another_schema_is_refused_and_nothing_changes(tmp_path, version, told):
+    """A database of another sagafsm is left byte for byte as it is."""
     open_at(tmp_path).close()
-    rows(tmp_path, "UPDATE sagafsm_schema SET version = 7")
+    rows(tmp_path, f"UPDATE sagafsm_schema SET version = {version}")
     rows(tmp_path, "PRAGMA journal_mode=DELETE")
     before = (tmp_path / "saga.db").read_bytes()
-    assert (
-        f"store {url_of(tmp_path)!r} has schema 7, this sagafsm knows 1: a newer sagafsm wrote it "
-        f"(upgrade sagafsm; nothing was changed)"
-    ) == refusal(open_at, tmp_path)
+    assert f"store {url_of(tmp_path)!r} has schema {version}, this sagafsm knows {SCHEMA_VERSION}: {told}" == refusal(
+        open_at, tmp_path
+    )
     assert before == (tmp_path / "saga.db").read_bytes()
     assert ["saga.db"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_schema_of_no_version_is_named(tmp_path):
+    """A flipped bit can take the version out of the row that has it."""
+    open_at(tmp_path).close()
+    rows(tmp_path, "ALTER TABLE sagafsm_schema RENAME TO old")
+    rows(tmp_path, "CREATE TABLE sagafsm_schema AS SELECT CAST(NULL AS INTEGER) AS version")
+    assert f"store {url_of(tmp_path)!r} is damaged: its schema has version None (restore a backup)" == refusal(
+        open_at, tmp_path
+    )
 
 
 def test_a_lock_is_waited_for_and_then_named(tmp_path):
@@ -308,6 +329,7 @@ import os, resource, sys
 from sagafsm.errors import StoreError
 from sagafsm.testing.histories import created, history
 from sagafsm_adapters.sql import SqlStore
+from sagafsm_adapters.sql.tables import SCHEMA_VERSION
 {"" if user is None else f"os.setgid({user}), os.setuid({user})"}
 try:
     store = SqlStore.from_url({url!r})

@@ -116,8 +116,9 @@ def summary_of(row: Row, shown: str) -> Summary:
     """The summary in a row.
 
     Raises:
-        StoreError: a moment in it is none.
+        StoreError: a moment in it is none, or its claim is not as it was written.
     """
+    check_claim(row, shown)
     try:
         return Summary(
             id=row["id"],
@@ -181,9 +182,29 @@ def unfinished(instance_id: str, state: str) -> int:
     return 0 if state in AT_REST else 1 + int("/" in instance_id)
 
 
-def claim_row(token: int, owner: Owner | None, until: datetime | None) -> dict[str, Any]:
+def claim_row(instance_id: str, token: int, owner: Owner | None, until: datetime | None) -> dict[str, Any]:
     """The rest of the row of a new instance."""
-    row: dict[str, Any] = {"owner": None, "process": None, "token": token, "lease_until": None, "mail": 0}
-    if owner is not None and until is not None:
-        row |= {"owner": owner.name, "process": owner.process, "lease_until": as_text(until)}
-    return row
+    claim = (None, None, None) if owner is None or until is None else (owner.name, owner.process, as_text(until))
+    named_claim = dict(zip(("owner", "process", "lease_until"), claim, strict=True))
+    return {**named_claim, "token": token, "claim_checksum": claim_checksum(instance_id, token, *claim), "mail": 0}
+
+
+def claim_checksum(
+    instance_id: str, token: int, owner: str | None = None, process: str | None = None, until: str | None = None
+) -> int:
+    """The checksum of a claim, or of there being none."""
+    return checksum(instance_id, token, "" if owner is None else f"{owner}\0{process}\0{until}")
+
+
+def check_claim(row: Row, shown: str) -> None:
+    """Make sure that the claim in a row is as it was written.
+
+    Raises:
+        StoreError: it is not.
+    """
+    owner, process, until = (row[name] for name in ("owner", "process", "lease_until"))
+    whole = all(
+        value is None or (isinstance(value, str) and not _SURROGATE.search(value)) for value in (owner, process)
+    )
+    if not whole or row["claim_checksum"] != claim_checksum(row["id"], row["token"], owner, process, until):
+        raise damaged(row["id"], shown, "its claim is not as it was written")

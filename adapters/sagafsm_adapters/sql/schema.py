@@ -17,7 +17,7 @@ def prepare(connections: Connections) -> None:
     All of them or none are created; two processes may do it at once.
 
     Raises:
-        StoreError: a newer sagafsm wrote the database; it is left as it is.
+        StoreError: another version of sagafsm wrote the database; it is left as it is.
     """
     with connections.reading() as cursor:
         version = _version(connections, cursor)
@@ -30,9 +30,12 @@ def prepare(connections: Connections) -> None:
 
 def _check(connections: Connections, version: int | None) -> None:
     if version not in (None, SCHEMA_VERSION):
+        newer = version > SCHEMA_VERSION
         raise StoreError(
             f"store {connections.database.shown!r} has schema {version}, this sagafsm knows {SCHEMA_VERSION}: "
-            f"a newer sagafsm wrote it (upgrade sagafsm; nothing was changed)"
+            f"{'a newer' if newer else 'an older'} sagafsm wrote it "
+            f"({'upgrade sagafsm' if newer else 'finish with that one what is in it, or name another file'}; "
+            f"nothing was changed)"
         )
 
 
@@ -40,7 +43,11 @@ def _version(connections: Connections, cursor: Any) -> int | None:
     if not connections.database.has_table(cursor, SCHEMA.name):
         return None
     row = cursor.execute(f"SELECT version FROM {SCHEMA.name}").fetchone()  # noqa: S608 -- a name of ours
-    return None if row is None else int(row[0])
+    if row is not None and not isinstance(row[0], int):
+        raise StoreError(
+            f"store {connections.database.shown!r} is damaged: its schema has version {row[0]!r} (restore a backup)"
+        )
+    return None if row is None else row[0]
 
 
 def _create(connections: Connections, cursor: Any) -> int:

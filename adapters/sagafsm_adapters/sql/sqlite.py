@@ -177,7 +177,9 @@ class Sqlite:
             sqlite3.SQLITE_READONLY: "is read-only; nothing was written "
             "(check the permissions of the file and its folder)",
             sqlite3.SQLITE_NOTADB: "is not an SQLite database (name another file; this one was not touched)",
-            sqlite3.SQLITE_CORRUPT: "is damaged: the database disk image is malformed (restore a backup)",
+            # SQLite says the same of a page that is wrong and of one that the disk does not give (EIO).
+            sqlite3.SQLITE_CORRUPT: "is damaged, or its disk cannot be read: the database disk image is malformed "
+            "(check the disk; if it is well, restore a backup)",
             sqlite3.SQLITE_CANTOPEN: "cannot be opened (check the permissions of the file and its folder)",
             sqlite3.SQLITE_IOERR: f"cannot be read or written: {error}, {getattr(error, 'sqlite_errorname', None)} "
             f"(check the disk, then resume)",

@@ -28,7 +28,12 @@ from sagafsm_adapters.sql.tables import EVENTS, INSTANCES, MAIL
 
 _THIS = INSTANCES.c.id == bindparam("this")
 _CLAIMED = (INSTANCES.c.token == bindparam("claim")) & INSTANCES.c.owner.is_not(None)
-_UNOWNED = {"owner": null(), "process": null(), "lease_until": null()}
+_UNOWNED = {
+    "owner": null(),
+    "process": null(),
+    "lease_until": null(),
+    "claim_checksum": bindparam("new_claim_checksum"),
+}
 _MAIL_OF_THIS = MAIL.c.instance_id == bindparam("this")
 _WAITING = _MAIL_OF_THIS & MAIL.c.absorbed_by.is_(None)
 _REQUESTED = MAIL.c.request_id == bindparam("request")
@@ -116,8 +121,9 @@ class Statements:
         placed = functools.partial(Placed.compiled, dialect=dialect)
         booleans = (False, True)
         claiming: dict[str, Any] = {
-            name: bindparam(f"new_{name}") for name in ("owner", "process", "token", "lease_until")
+            name: bindparam(f"new_{name}") for name in ("owner", "process", "token", "lease_until", "claim_checksum")
         }
+        renewal = {name: claiming[name] for name in ("lease_until", "claim_checksum")}
         events = select(EVENTS.c.number, EVENTS.c.body, EVENTS.c.checksum)
         mail = select(MAIL.c.position, MAIL.c.body, MAIL.c.checksum)
         known = select(func.count(), func.count().filter(_REQUESTED)).select_from(MAIL)
@@ -128,7 +134,7 @@ class Statements:
             row=text(select(INSTANCES).where(_THIS)),
             events=text(events.where(EVENTS.c.instance_id == bindparam("this")).order_by(EVENTS.c.number)),
             claim=text(update(INSTANCES).where(_THIS).values(claiming)),
-            renew=text(update(INSTANCES).where(_THIS, _CLAIMED).values(lease_until=bindparam("until"))),
+            renew=text(update(INSTANCES).where(_THIS, _CLAIMED).values(renewal)),
             release=text(update(INSTANCES).where(_THIS, _CLAIMED).values(_UNOWNED)),
             mail=text(mail.where(_WAITING).order_by(MAIL.c.position)),
             count_waiting=text(select(func.count()).select_from(MAIL).where(_WAITING)),

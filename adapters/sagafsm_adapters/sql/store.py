@@ -18,6 +18,9 @@ from sagafsm_adapters.sql.group import Group
 from sagafsm_adapters.sql.mailbox import Mailbox
 from sagafsm_adapters.sql.rows import (
     Row,
+    check_claim,
+    claim_checksum,
+    claim_row,
     damaged,
     folded,
     listed_summary,
@@ -103,33 +106,33 @@ class SqlStore:
         """See `Store.claim`."""
         with self._connections.writing() as cursor:
             row = self._row(cursor, instance_id)
+            check_claim(row, self.url)
             holder, token = owner_of(row), row["token"]
             now = as_text(datetime.now(UTC))
             if holder is not None and (row["lease_until"] or "") > now and token != replacing:
                 raise owned(instance_id, holder)
-            values = {
-                "this": instance_id,
-                "new_owner": owner.name,
-                "new_process": owner.process,
-                "new_token": token + 1,
-                "new_lease_until": as_text(from_now(lease)),
-            }
-            cursor.execute(self._sql.claim, values)
+            claim = claim_row(instance_id, token + 1, owner, from_now(lease))
+            values = {f"new_{name}": value for name, value in claim.items() if name != "mail"}
+            cursor.execute(self._sql.claim, values | {"this": instance_id})
         return int(token) + 1
 
     def renew(self, instance_id: str, *, token: int, lease: timedelta) -> None:
         """See `Store.renew`."""
         with self._connections.writing() as cursor:
-            values = {"this": instance_id, "claim": token, "until": as_text(from_now(lease))}
-            if cursor.execute(self._sql.renew, values).rowcount != 1:
-                lost = lost_claim(self._row(cursor, instance_id), token)
-                if lost is not None:
-                    raise lost
+            row = self._row(cursor, instance_id)
+            lost = lost_claim(row, token)
+            if lost is not None:
+                raise lost
+            check_claim(row, self.url)
+            claim = claim_row(instance_id, token, owner_of(row), from_now(lease))
+            values = {f"new_{name}": claim[name] for name in ("lease_until", "claim_checksum")}
+            cursor.execute(self._sql.renew, values | {"this": instance_id, "claim": token})
 
     def release(self, instance_id: str, *, token: int) -> None:
         """See `Store.release`."""
         with self._connections.writing() as cursor:
-            if cursor.execute(self._sql.release, {"this": instance_id, "claim": token}).rowcount != 1:
+            values = {"this": instance_id, "claim": token, "new_claim_checksum": claim_checksum(instance_id, token)}
+            if cursor.execute(self._sql.release, values).rowcount != 1:
                 self._row(cursor, instance_id)
 
     # Requests ---------------------------------------------------------------------------------------------------------

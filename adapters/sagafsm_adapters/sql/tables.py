@@ -13,7 +13,7 @@ from sqlmodel import Field, SQLModel
 
 from sagafsm.codec import moment_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # In order of code points, as Python sorts: SQLite does so by itself, PostgreSQL by the language of its database.
 ID = String(200).with_variant(String(200, collation="C"), "postgresql")
 
@@ -31,7 +31,10 @@ class SchemaRow(Base, table=True):
 
 
 class InstanceRow(Base, table=True):
-    """An instance: its summary, its claim, and how much mail waits for it."""
+    """An instance: its summary, its claim with a checksum, and how much mail waits for it.
+
+    The rest of the row is checked against the history, and `mail` against the mailbox; nothing else tells of a claim.
+    """
 
     __tablename__ = "sagafsm_instances"
     __table_args__ = (Index("sagafsm_unfinished", "unfinished", "id"),)
@@ -51,6 +54,7 @@ class InstanceRow(Base, table=True):
     process: str | None = Field(sa_column=Column(Text))
     token: int = Field(sa_column=Column(BigInteger, nullable=False))
     lease_until: str | None = Field(sa_column=Column(String(32)))
+    claim_checksum: int = Field(sa_column=Column(BigInteger, nullable=False))
     mail: int
 
 

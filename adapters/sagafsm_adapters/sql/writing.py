@@ -15,7 +15,17 @@ from sagafsm.instance import AT_REST
 from sagafsm.store import Append, Changes, Create, Owner, Write, ancestors, changes
 from sagafsm_adapters.refusals import appended_since, check_creation, check_numbers, claim_lost
 from sagafsm_adapters.sql.mailbox import Mailbox, is_absorbing
-from sagafsm_adapters.sql.rows import EventRow, Row, claim_row, event_rows, history_row, named, owner_of, unfinished
+from sagafsm_adapters.sql.rows import (
+    EventRow,
+    Row,
+    claim_checksum,
+    claim_row,
+    event_rows,
+    history_row,
+    named,
+    owner_of,
+    unfinished,
+)
 from sagafsm_adapters.sql.statements import Placed, Statements
 from sagafsm_adapters.sql.tables import as_text, as_text_or_none
 
@@ -85,7 +95,7 @@ class Writing:
         until = None if lease is None or changed.releases else from_now(lease)
         # In this order, so that the text of the events' moment is made once.
         rows = event_rows(instance_id, events)
-        row = history_row(instance_id, events, changed) | claim_row(token, owner, until)
+        row = history_row(instance_id, events, changed) | claim_row(instance_id, token, owner, until)
         values = self.sql.insert_instance.values(row)
         return Creation(instance_id, events, values, rows, token, is_absorbing(events))
 
@@ -106,6 +116,7 @@ class Writing:
             "waiting": int(changed.waiting),
             "wake_at": as_text_or_none(changed.wake_at),
             "saga_version": changed.version,
+            "new_claim_checksum": claim_checksum(instance_id, append.token) if changed.releases else None,
         }
         return Growth(append, changed, values, event_rows(instance_id, events), version, is_absorbing(events))
 

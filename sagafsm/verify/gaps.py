@@ -1,0 +1,94 @@
+"""What keeps a verification from meaning something: nothing was called, nothing changed, nothing completed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from sagafsm.definition import Definition
+from sagafsm.verify.oracle import FindingKind
+from sagafsm.verify.report import Finding
+from sagafsm.verify.trials import Scenario, Trials
+from sagafsm.verify.world import made
+
+
+@attrs.frozen
+class Gap:
+    """One of them, and the way out."""
+
+    kind: FindingKind
+    step: str
+    told: str
+    advice: str
+
+
+@attrs.define(eq=False)
+class Gaps:
+    """All that were noticed, each once."""
+
+    definition: Definition
+    noticed: list[Gap] = attrs.field(factory=list, init=False)
+
+    def add(self, kind: FindingKind, step: str, told: str, advice: str) -> None:
+        """Note one."""
+        gap = Gap(kind, step, told, advice)
+        if gap not in self.noticed:
+            self.noticed.append(gap)
+
+    def has(self, kind: FindingKind) -> bool:
+        """Whether one of that kind was noticed."""
+        return any(gap.kind == kind for gap in self.noticed)
+
+    def findings(self) -> Iterator[Finding]:
+        """They as a report has them."""
+        for gap in self.noticed:
+            message = f"saga {self.definition.saga!r}: {gap.told}."
+            yield Finding(
+                kind=gap.kind, step=gap.step, schedule="no fault", faults=0, message=message, advice=gap.advice
+            )
+
+    def look(self, scenarios: Sequence[Scenario], trials: Trials, *, without_world: bool) -> None:
+        """Look for them once all was run."""
+        completed = [s for s in scenarios if s.reference is not None and s.reference.state == "completed"]
+        if not completed:
+            if scenarios:
+                self._never_completes(scenarios)
+            return
+        if not without_world and not trials.intercepted:
+            self.add("not_intercepted", "", "no resource of this world was ever called", self._two_lines(completed[0]))
+        elif not any(_changed(scenario) for scenario in completed):
+            told = "the world's snapshot is the same before and after, so that nothing that is done or left shows"
+            self.add("constant_snapshot", "", told, "Return from snapshot() what the fakes hold, by value.")
+        for path in _unreached(self.definition, "", trials.reached):
+            told = f"step {path!r} was never reached by any input"
+            self.add("never_reached", path, told, "Give an input for which it is called.")
+
+    def _never_completes(self, scenarios: Sequence[Scenario]) -> None:
+        instance = next((s.reference.instance for s in scenarios if s.reference and s.reference.instance), None)
+        error = None if instance is None else instance.error
+        step = "" if instance is None else next((n for n, r in instance.steps.items() if r.status == "failed"), "")
+        told = f"no input completes without a fault{'' if error is None else f' (step {step!r}: {error})'}"
+        self.add("never_completes", step, told, "Pass inputs=[...] of which at least one completes in this world.")
+
+    def _two_lines(self, scenario: Scenario) -> str:
+        step = self.definition.steps[0].name
+        name = next(iter(made(scenario.factory).resources()), "service")
+        return (
+            f"Let the steps get it as a resource: Saga({self.definition.saga!r}, resources=[{name!r}]) and "
+            f"def {step}(input, {name}): ... instead of a global."
+        )
+
+
+def _unreached(definition: Definition, prefix: str, reached: set[str]) -> Iterator[str]:
+    for step in definition.steps:
+        path = f"{prefix}{step.name}"
+        if step.child is not None:
+            yield from _unreached(step.child, f"{path}/", reached)
+        elif step.kind == "step" and path not in reached:
+            yield path
+
+
+def _changed(scenario: Scenario) -> bool:
+    after = None if scenario.reference is None else scenario.reference.after
+    return after is None or after != scenario.before

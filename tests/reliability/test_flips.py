@@ -1,0 +1,24 @@
+"""Bits of a database file, flipped one at a time: an error that names the damage, or exactly what was written."""
+
+from __future__ import annotations
+
+import pytest
+
+from reliability import shim
+from reliability.exam import sit
+
+pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, reason=str(shim.lacking()))]
+SHARES = 2
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_no_flip_is_silent(share: int) -> None:
+    """Anywhere in the file, most of them where something is written."""
+    report = sit("flips", seconds=35, shares=SHARES, share=share)
+    assert [] == report.breaches
+    assert report.counts["named"] > report.counts["harmless"] > 0
+
+
+def test_without_the_checksums_flips_are_silent() -> None:
+    """Positive control: SQLite itself does not notice."""
+    assert any("silent" in told for told in sit("flips", seconds=20, control="checksums not looked at").breaches)
