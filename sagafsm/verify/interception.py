@@ -58,6 +58,14 @@ class Interception:
         answered, kind = self._before(name, lambda: method(*args, **named))
         return await self._awaited(method(*args, **named), answered, kind, before)
 
+    def leave(self, method: Callable[..., Any], error: tuple[Any, ...]) -> Any:
+        """See `Interceptor.leave`."""
+        if self.run.is_replaying:
+            return None
+        if not self.run.is_landing:
+            self.life.breathe()
+        return method(*error)
+
     async def _awaited(self, awaitable: Any, answered: Answered, kind: Kind | None, before: Any) -> Any:
         answered.awaited = True
         try:

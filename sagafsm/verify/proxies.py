@@ -21,10 +21,14 @@ class Interceptor(Protocol):
         """The same, for a coroutine function: what is returned is awaited."""
         ...
 
+    def leave(self, method: Callable[..., Any], error: tuple[Any, ...]) -> Any:
+        """Make the call that ends a `with` block, unless the process is dead: it is no point of its own."""
+        ...
+
 
 def watched(name: str, resource: Any, interceptor: Interceptor) -> Any:
-    """A resource whose calls are intercepted; it looks like the resource in all else."""
-    return _Watched(name, resource, interceptor)
+    """A resource whose calls are intercepted; it looks like the resource in all else. A plain value is as it is."""
+    return resource if isinstance(resource, _PLAIN) else _Watched(name, resource, interceptor)
 
 
 def rebound(value: Any, interceptor: Interceptor) -> Any:
@@ -112,7 +116,21 @@ class _Watched:
         return self if entered is self._target else entered
 
     def __exit__(self, *error: Any) -> Any:
-        return self._target.__exit__(*error)
+        return self._interceptor.leave(self._target.__exit__, error)
+
+    async def __aenter__(self) -> Any:
+        entered = await _point(f"{self._name}.__aenter__", self._target.__aenter__, self._interceptor)()
+        return self if entered is self._target else entered
+
+    async def __aexit__(self, *error: Any) -> Any:
+        left = self._interceptor.leave(self._target.__aexit__, error)
+        return await left if inspect.isawaitable(left) else left
+
+    def __aiter__(self) -> Any:
+        return self._target.__aiter__()
+
+    def __next__(self) -> Any:
+        return next(self._target)
 
 
 def _point(name: str, method: Callable[..., Any], interceptor: Interceptor) -> Callable[..., Any]:
