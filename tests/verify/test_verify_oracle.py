@@ -214,7 +214,9 @@ def test_a_store_that_breaks_its_promise_is_noticed(broken: Any, found: Any) -> 
 def test_over_a_store_that_keeps_them_nothing_is_noticed() -> None:
     """Nor where a version alone, or a token alone, refuses who was replaced: either is enough."""
     for broken in (Wrapped, Unfenced, Uncompared):
-        assert [] == kinds(verify(saga_of(), Bank, store=lambda: broken(MEMORY()), depth=1)), broken.__name__
+        assert [] == kinds(verify(saga_of(), Bank, store=lambda broken=broken: broken(MEMORY()), depth=1)), (
+            broken.__name__
+        )
 
 
 def test_an_undo_out_of_order_is_noticed() -> None:
