@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, OutcomeUnknown, Saga
+from sagafsm.command import RunAction, RunCompensation, RunProbe
+from sagafsm.drivers.effects import Refusal, Silence
+from sagafsm.drivers.reading import Reading
+from sagafsm.outcome import Raised, TimedOut
 from sagafsm.store import Store
 from support.bench import Bench, lines
 
@@ -62,3 +67,30 @@ def test_a_probe_that_does_not_answer_cannot_tell(answer: Any, way: str, memory:
     expected = f"the probe of step 'a' returned {answer!r}, which is none of Done(result), NOT_DONE, IN_DOUBT"
     assert ("probe", f"TypeError: {expected}") == (doubt.reason, str(doubt.error))
     assert ["in_doubt"] == [block.reason for block in bench.get().blocked]
+
+
+def test_a_silence_names_the_time_that_its_call_had() -> None:
+    """A compensation has another than its action, and a probe has none."""
+    saga = Saga("order")
+    saga.add_step(
+        "a", sold_out, sold_out, probe=sold_out, timeout=timedelta(seconds=1), compensation_timeout=timedelta(seconds=2)
+    )
+    reading = Reading(saga.definition, "o-1", 100)
+    late: Any = None
+    for command, seconds in ((RunAction, 1), (RunCompensation, 2), (RunProbe, 0)):
+        outcome = reading.outcome(command(step="a", attempt=1, key="k"), Silence(late))
+        assert isinstance(outcome, TimedOut)
+        assert f"no answer within {seconds} s" == str(outcome.error)
+
+
+def test_what_the_caller_was_handling_goes_with_the_refusal() -> None:
+    """It is what the outcome's evidence leaves out."""
+    saga = Saga("order")
+    saga.add_step("a", sold_out)
+    error, outer = ValueError("sold out"), ConnectionError("gone")
+    outcome = Reading(saga.definition, "o-1", 100).outcome(
+        RunAction(step="a", attempt=1, key="k"), Refusal(error, outer)
+    )
+    assert isinstance(outcome, Raised)
+    assert error is outcome.error
+    assert outer is outcome.outer

@@ -1,0 +1,126 @@
+"""The async performer: a call has its time and no more of it, and a cancel is held back only as long as it must."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sagafsm import AsyncOrchestrator, Saga, SagaInstance
+from sagafsm import events as e
+from sagafsm.drivers import async_
+from sagafsm.drivers.async_ import _ended, _sit_out
+from sagafsm.store import Store
+from support.bench import lines
+
+SHORT = timedelta(milliseconds=20)
+
+
+def run(store: Store, act: Callable[..., Any], *, on_event: Any = None) -> SagaInstance:
+    saga = Saga("order")
+    saga.add_step("a", act, timeout=SHORT)
+
+    async def main() -> SagaInstance:
+        async with AsyncOrchestrator(store, on_event=on_event) as orchestrator:
+            return await orchestrator.run(saga, "mug", id="o-1")
+
+    return asyncio.run(main())
+
+
+def test_an_async_action_ends_with_its_timeout(memory: Store) -> None:
+    """It is cancelled then, and nobody knows what it did."""
+
+    async def act() -> None:
+        await asyncio.wait_for(asyncio.Event().wait(), 5)
+
+    assert ["in_doubt"] == [block.reason for block in run(memory, act).blocked]
+
+
+def test_the_doubt_of_a_sync_action_is_recorded_at_its_timeout(memory: Store) -> None:
+    """While it still runs: what it gives within its grace settles the doubt."""
+    doubted = threading.Event()
+
+    def listen(_: SagaInstance, event: e.Event) -> None:
+        if isinstance(event, e.StepInDoubt):
+            doubted.set()
+
+    saga = Saga("order")
+    saga.add_step("a", lambda: doubted.wait(2), timeout=timedelta(milliseconds=60))
+
+    async def main() -> SagaInstance:
+        async with AsyncOrchestrator(memory, on_event=listen) as orchestrator:
+            return await orchestrator.run(saga, "mug", id="o-1")
+
+    instance = asyncio.run(main())
+    assert "StepInDoubt a 1 timeout" == lines(memory.history("o-1"))[2]
+    assert {"a": True} == instance.results
+
+
+def test_an_awaitable_whose_time_is_over_is_not_begun(memory: Store) -> None:
+    """The thread answered in time, but the loop had no time to look: it is too late to begin anything."""
+    begun: list[str] = []
+
+    async def effect() -> None:
+        begun.append("begun")
+
+    async def main() -> SagaInstance:
+        loop = asyncio.get_running_loop()
+
+        def act() -> Any:
+            # The loop is kept busy until the time is over.
+            loop.call_soon_threadsafe(threading.Event().wait, 2 * SHORT.total_seconds())
+            return effect()
+
+        saga = Saga("order")
+        saga.add_step("a", act, timeout=SHORT)
+        async with AsyncOrchestrator(memory) as orchestrator:
+            return await orchestrator.run(saga, "mug", id="o-1")
+
+    assert ["in_doubt"] == [block.reason for block in asyncio.run(main()).blocked]
+    assert [] == begun
+
+
+def cancelled(work: Awaitable[Any]) -> Any:
+    """What it gives, cancelled once it waits."""
+
+    async def main() -> Any:
+        task = asyncio.ensure_future(work)
+        await asyncio.sleep(0)
+        task.cancel()
+        return await task
+
+    return asyncio.run(main())
+
+
+def test_a_cancel_that_was_held_back_is_not_lost() -> None:
+    """Also when what it waited for did not end in time."""
+
+    async def work() -> Any:
+        return await _sit_out(asyncio.get_running_loop().create_future(), 0.005)
+
+    assert isinstance(cancelled(work()), asyncio.CancelledError)
+
+
+def test_a_cancel_waits_for_a_thread_as_long_as_its_time_and_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the beginning of the call: twice its timeout, or for ever where it has none."""
+    given: list[float | None] = []
+
+    async def at_once(_: Any, seconds: float | None = None) -> None:
+        given.append(seconds)
+
+    monkeypatch.setattr(async_, "_sit_out", at_once)
+
+    async def work(timeout: timedelta | None) -> None:
+        await _ended(asyncio.get_running_loop().create_future(), timeout)
+
+    for timeout in (None, timedelta(seconds=10)):
+        with pytest.raises(asyncio.CancelledError):
+            cancelled(work(timeout))
+    never, twice = given
+    assert never is None
+    assert twice is not None
+    assert 15 < twice <= 20
