@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -12,8 +13,12 @@ import pytest
 
 from sagafsm import AsyncOrchestrator, Saga, SagaInstance
 from sagafsm import events as e
+from sagafsm.clock import SystemClock
+from sagafsm.command import RunAction
 from sagafsm.drivers import async_
-from sagafsm.drivers.async_ import _ended, _sit_out
+from sagafsm.drivers.async_ import AsyncPerformer, Beside, _await_late, _awaited, _ended, _leave, _sit_out
+from sagafsm.drivers.effects import Answer, Pending, UserCall
+from sagafsm.drivers.workers import LateCall
 from sagafsm.store import Store
 from support.bench import lines
 
@@ -124,3 +129,83 @@ def test_a_cancel_waits_for_a_thread_as_long_as_its_time_and_its_grace(monkeypat
     assert never is None
     assert twice is not None
     assert 15 < twice <= 20
+
+
+def test_a_cancelled_action_tidies_up_before_the_cancel_goes_on() -> None:
+    """One with a timeout, which has a task of its own."""
+    told: list[str] = []
+
+    async def act() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            told.append("tidied")
+
+    async def work() -> Any:
+        waiting = asyncio.ensure_future(_awaited(act(), time.monotonic() + 5))
+        await asyncio.sleep(0.001)
+        waiting.cancel()
+        await waiting
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(work())
+    assert ["tidied"] == told
+
+
+def test_a_cancel_while_others_are_waited_for_goes_on_when_they_have_ended() -> None:
+    """Nothing that runs is left, and the cancel is not lost, whichever of them it came at."""
+
+    async def main() -> bool:
+        ends = [asyncio.Event(), asyncio.Event()]
+        call: Any = None
+        tasks = [asyncio.ensure_future(end.wait()) for end in ends]
+        pending = [Pending(call, Beside(task)) for task in tasks]
+        leaving = asyncio.ensure_future(_leave(pending, interrupted=False))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.sleep(0)
+        assert not leaving.done()
+        ends[0].set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ends[1].set()
+        await asyncio.wait([leaving])
+        return leaving.cancelled() and all(task.done() for task in tasks)
+
+    assert asyncio.run(main())
+
+
+def test_a_cancel_in_the_grace_goes_on() -> None:
+    """It waits for the late call, and what that raises is taken note of."""
+
+    async def work() -> Any:
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.003, future.set_exception, ValueError("late"))
+        return await _await_late(LateCall(future), timedelta(seconds=5))
+
+    with pytest.raises(asyncio.CancelledError):
+        cancelled(work())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_call_is_given_what_has_no_name(kind: str) -> None:
+    """By position."""
+
+    def act(a: int, b: int) -> list[int]:
+        return [a, b]
+
+    async def act_async(a: int, b: int) -> list[int]:
+        return [a, b]
+
+    saga = Saga("order")
+    for name in ("a", "b"):
+        saga.add_step(name, lambda: 1)
+    saga.add_step("c", act if kind == "sync" else act_async)
+    function = saga.definition.by_name["c"].action
+    assert function is not None
+    run = RunAction(step="c", attempt=1, key="k")
+    call = UserCall(instance_id="o-1", run=run, function=function, positional=(1,), named={"b": 2}, timeout=None)
+    reply = asyncio.run(AsyncPerformer(SystemClock())._call(call))
+    assert isinstance(reply, Answer)
+    assert [1, 2] == reply.value

@@ -64,3 +64,15 @@ def test_what_has_ended_is_told_first() -> None:
     first = first_of([late, ended], None)
     assert first is not None
     assert ended is first[0]
+
+
+def test_one_that_ends_is_enough() -> None:
+    """The others are not waited for."""
+    future = Future[Any]()
+    future.set_result(Answer(1))
+    began = time.monotonic()
+    slow, ended = pending(Running(Future())), pending(Running(future))
+    first = first_of([slow, ended], None)
+    assert first is not None
+    assert ended is first[0]
+    assert time.monotonic() - began < AT_ONCE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sagafsm.drivers.lease import Lease, LeaseKeeper, is_owned, new_owner
+from sagafsm.drivers.lease import UNKNOWN, Lease, LeaseKeeper, _identity, _start_time, is_dead, is_owned, new_owner
 from sagafsm.errors import StoreConflict, StoreError
 from sagafsm.store import Owner, Summary
 
@@ -130,3 +132,80 @@ def test_a_lost_lease_is_noted_and_a_failing_store_is_not_a_loss() -> None:
             lease.check()
     keeper.close()
     assert conflict is caught.value
+
+
+@pytest.mark.parametrize("how", ["ended", "given up"])
+def test_a_drive_that_let_go_meanwhile_has_lost_nothing(how: str) -> None:
+    """It ended, or gave the instance up with its last commit, while the store was asked: the conflict is its own."""
+    keeper = LeaseKeeper(timedelta(hours=1))
+
+    class Store(Renewals):
+        def renew(self, instance_id: str, *, token: int, lease: timedelta) -> None:
+            if how == "ended":
+                keeper.end(mine)
+            mine.released = how == "given up"
+            raise StoreConflict("owned by nobody")
+
+    mine = lease_in(Store())
+    with keeper.running(mine):
+        keeper.renew()
+        assert mine.lost is None
+    keeper.close()
+
+
+def test_a_renewal_that_failed_is_logged_with_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Which instance it was, and what the store said."""
+    store, keeper = Renewals([StoreError("disk gone")]), LeaseKeeper(timedelta(hours=1))
+    with keeper.running(lease_in(store)):
+        keeper.renew()
+    keeper.close()
+    assert "lease of instance 'o-1' could not be renewed" in caplog.text
+    assert "disk gone" in caplog.text
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_child_of_a_fork_renews_nothing_of_its_parents(closed: bool) -> None:
+    """It has no thread and no leases; a closed keeper stays closed."""
+    store, keeper = Renewals(), LeaseKeeper(timedelta(hours=1))
+    keeper.begin(lease_in(store))
+    former = keeper._closed
+    if closed:
+        keeper.close()
+    keeper.forget()
+    keeper.renew()
+    assert ([], None, closed) == (store.seen, keeper._thread, keeper._closed.is_set())
+    former.set()
+    keeper.close()
+
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@LINUX
+def test_a_process_is_named_for_all_time() -> None:
+    """By boot, namespace, pid and start; one that is not there has no start, and neither has a zombie."""
+    boot, namespace, pid, start = _identity(os.getpid()).split("/")
+    assert str(os.getpid()) == pid
+    assert start.isdigit()
+    assert UNKNOWN not in (boot, namespace)
+    assert "" == _start_time(2**22 + 1)
+    child = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert "" == _start_time(child)
+    os.waitpid(child, 0)
+
+
+@LINUX
+def test_the_owner_in_a_dead_process_is_dead() -> None:
+    """Of this machine and namespace: its pid is gone, or another process has it. Of others nobody can tell."""
+    boot, namespace, _, _ = _identity(os.getpid()).split("/")
+    parent = os.getppid()
+
+    def dead(identity: str) -> bool:
+        return is_dead(Owner(name="other", process=f"{identity}/drive"))
+
+    assert dead(f"{boot}/{namespace}/{2**22 + 1}/1")
+    assert dead(f"{boot}/{namespace}/{parent}/0")
+    assert not dead(f"{boot}/{namespace}/{parent}/{_start_time(parent)}")
+    for strange in (f"other/{namespace}/{2**22 + 1}/1", f"{boot}/{namespace}/x/1", f"{boot}/{namespace}/1", "", "a/b"):
+        assert not dead(strange)

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from sagafsm import AsyncOrchestrator, Saga
+from sagafsm.command import RunChild
+from sagafsm.drivers.node import Node
 from sagafsm.errors import StoreError
 from sagafsm.store import Store
 from support.stores import FailingStore
 
 # More than a drive tries again.
 FOR_GOOD = ["before"] * 8
+
+
+def test_a_nested_node_is_open_while_its_parent_has_it() -> None:
+    """And the root always."""
+    nothing: Any = None
+    run = RunChild(step="pay", attempt=1, key="k")
+    root = Node(nothing, nothing, nothing, nothing, {})
+    child = Node(nothing, nothing, nothing, nothing, {}, parent=root, run=run)
+    assert root.is_open
+    assert not child.is_open
+    root.children["pay"] = child
+    assert child.is_open
 
 
 def test_a_turn_is_free_again_where_the_start_was_not_recorded(memory: Store) -> None:

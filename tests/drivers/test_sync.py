@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from sagafsm import Orchestrator, Saga
 from sagafsm.clock import SystemClock
 from sagafsm.command import RunAction
-from sagafsm.drivers.effects import Answer, Silence, UserCall
+from sagafsm.drivers.effects import Answer, Pending, QueueCall, Silence, UserCall
 from sagafsm.drivers.sync import SyncPerformer
 from sagafsm.drivers.workers import LateCall
 from sagafsm.store import Store
@@ -78,7 +79,9 @@ def test_a_task_in_its_grace_can_be_interrupted() -> None:
                 ended.set()
 
     performer = SyncPerformer(SystemClock())
-    reply = performer._call(call_of(act, SHORT))
+    # Its loop is there before, so that the call has begun by its timeout.
+    performer.loop.wait(asyncio.sleep(0))
+    reply = performer._call(call_of(act, 5 * SHORT))
     assert isinstance(reply, Silence)
     assert isinstance(reply.late, LateCall)
     assert reply.late.interrupt is not None
@@ -106,3 +109,29 @@ def test_a_call_that_answers_in_time_is_no_late_one() -> None:
         assert isinstance(reply, Answer)
         assert 1 == reply.value
     performer.close()
+
+
+def test_a_call_beside_others_can_be_stopped_and_interrupted() -> None:
+    """A task at its timeout, and whichever it is by an interrupt; it is given its arguments all the same."""
+
+    async def act(input: int) -> int:
+        return input
+
+    performer = SyncPerformer(SystemClock())
+    pending = Pending(attrs.evolve(call_of(act, timedelta(seconds=5)), positional=(7,)))
+    performer._start(pending)
+    running = pending.handle
+    assert running.stop is not None
+    assert running.interrupt is not None
+    assert running.expires is not None
+    assert 7 == running.future.result(2).value
+    performer.close()
+
+
+def test_nothing_is_queued() -> None:
+    """One call at a time: there is nothing to wait for."""
+    queued: Any = Pending(QueueCall(None, None, 1))
+    performer = SyncPerformer(SystemClock())
+    for begin in (lambda: performer._start(queued), lambda: performer._call(queued.call)):
+        with pytest.raises(TypeError, match=r"^nothing is queued under the sync driver$"):
+            begin()

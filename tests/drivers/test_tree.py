@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -145,3 +146,17 @@ def test_nothing_begins_in_what_nothing_is_ordered_for() -> None:
     node.begin(Todo((run,), run))
     assert {"pay": run} == node.under_way
     assert run is node.command
+
+
+def test_a_nested_saga_has_the_listener_and_the_deadline_of_its_root(way: str, memory: Store) -> None:
+    """What happens in it is told, and it goes back when its root must."""
+    told: list[str] = []
+    payment, saga = Saga("payment"), Saga("order", deadline=timedelta(hours=1))
+    payment.add_step("charge", lambda: None)
+    saga.add_saga("pay", payment)
+    bench = Bench(memory, saga, way)
+    bench.options = {"on_event": lambda instance, event: told.append(f"{instance.id} {event}")}
+    instance = bench.run()
+    assert "o-1/pay InstanceCompleted" in told
+    assert instance.deadline is not None
+    assert instance.deadline == bench.get("o-1/pay").deadline

@@ -8,13 +8,14 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from sagafsm.drivers import workers
 from sagafsm.drivers.effects import Answer, Refusal
-from sagafsm.drivers.workers import WorkerCall, forget_at_fork
+from sagafsm.drivers.workers import LateCall, WorkerCall, forget_at_fork
 
 # So many interrupts are sent as a call ends; a future that one of them could leave unset is found in a few.
 TURNS = 300
@@ -140,3 +141,21 @@ def test_a_fork_has_every_service_begin_anew(monkeypatch: pytest.MonkeyPatch) ->
     del gone, service
     workers._forget_all()
     assert [1, 1] == [service.told for service in services]
+
+
+def test_a_late_call_that_says_nothing_is_not_told() -> None:
+    """Cancelled for its lateness, it has nothing to record."""
+    told: list[str] = []
+    for give in (Future.cancel, lambda future: future.set_result(Answer(1))):
+        future = Future[Any]()
+        LateCall(future).when_done(lambda: told.append("ended"))
+        give(future)
+    assert ["ended"] == told
+
+
+def test_a_call_keeps_no_process_alive() -> None:
+    """Its thread is a daemon."""
+    call = WorkerCall(int).start()
+    call.future.result(1)
+    assert call._thread is not None
+    assert call._thread.daemon
