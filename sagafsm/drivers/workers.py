@@ -167,7 +167,10 @@ class WorkerCall:
             try:
                 with self._lock:
                     self._ended = True
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident or 0), None)
+                    if self._sent:
+                        # Perhaps it is still to be raised: another one takes its place, and is raised right here. Were
+                        # it cleared, CPython 3.11 would look for it for ever: whatever is traced then would hang.
+                        self._raise()
             except KeyboardInterrupt:
                 continue
 
@@ -183,7 +186,11 @@ class WorkerCall:
                 self.future.set_exception(KeyboardInterrupt())
             if ident is not None and not self._ended and not self._sent:
                 self._sent = True
-                interrupt = ctypes.py_object(KeyboardInterrupt)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), interrupt)
+                self._raise()
         if thread is not None and ident is not None and thread.is_alive():
             thread.join()
+
+    def _raise(self) -> None:
+        """Have KeyboardInterrupt raised in the call's thread."""
+        ident, interrupt = ctypes.c_ulong(self._ident or 0), ctypes.py_object(KeyboardInterrupt)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, interrupt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import sys
@@ -159,3 +160,31 @@ def test_a_call_keeps_no_process_alive() -> None:
     call.future.result(1)
     assert call._thread is not None
     assert call._thread.daemon
+
+
+@pytest.mark.parametrize("end", ["by itself", "by an interrupt", "after an interrupt"])
+def test_the_end_of_a_call_leaves_the_interpreter_as_it_was(end: str) -> None:
+    """CPython 3.11 hangs in what is traced (by a debugger, say) when an exception was taken back that never came."""
+    inside = threading.Event()
+
+    def act() -> None:
+        with contextlib.suppress(KeyboardInterrupt) if end == "after an interrupt" else contextlib.nullcontext():
+            inside.set()
+            while end != "by itself":
+                pass
+
+    def traced() -> None:
+        sys.settrace(lambda *_: None)
+        plain()
+
+    def plain() -> None:
+        traced_to_the_end.set()
+
+    traced_to_the_end = threading.Event()
+    call = WorkerCall(act).start()
+    assert inside.wait(1)
+    if end != "by itself":
+        call.interrupt()
+    assert (end == "by an interrupt") == isinstance(call.future.exception(1), KeyboardInterrupt)
+    threading.Thread(target=traced, daemon=True).start()
+    assert traced_to_the_end.wait(2)
