@@ -25,9 +25,13 @@ class Two(Bank):
         return {"bank": self, "mail": self}
 
 
+def forget() -> None:
+    KEPT.clear()
+
+
 def of_globals() -> Report:
     saga = Saga("shop")
-    saga.add_step("charge", lambda input: KEPT.setdefault("paid", 1), lambda: KEPT.clear())
+    saga.add_step("charge", lambda input: KEPT.setdefault("paid", 1), forget)
     return verify(saga, Bank, depth=1)
 
 
@@ -71,23 +75,29 @@ def of_unreached() -> Report:
             "not_intercepted",
             "",
             "saga 'shop': no resource of this world was ever called.",
-            "Let the steps get it as a resource: Saga('shop', resources=['bank']) and def charge(input, bank): ... "
-            "instead of a global.",
+            (
+                "Let the steps get it as a resource: Saga('shop', resources=['bank']) and def charge(input, bank): ... "
+                "instead of a global."
+            ),
         ),
         (
             of_none_called,
             "not_intercepted",
             "",
             "saga 'shop': no resource of this world was ever called.",
-            "Let the steps get it as a resource: Saga('shop', resources=['bank']) and def charge(input, bank): ... "
-            "instead of a global.",
+            (
+                "Let the steps get it as a resource: Saga('shop', resources=['bank']) and def charge(input, bank): ... "
+                "instead of a global."
+            ),
         ),
         (
             lambda: verify(paying(), Constant, depth=1),
             "constant_snapshot",
             "",
-            "saga 'paying': the world's snapshot is the same before and after, so that nothing that is done or left "
-            "shows.",
+            (
+                "saga 'paying': the world's snapshot is the same before and after, so that nothing that is done or left "
+                "shows."
+            ),
             "Return from snapshot() what the fakes hold, by value.",
         ),
         (
@@ -115,8 +125,10 @@ def of_unreached() -> Report:
             lambda: verify(paying(), Bank, schedule="pay.action/bank.spend#1=crash"),
             "unfired",
             "pay",
-            "saga 'paying': the run came by no point 'pay.action/bank.spend#1', so that 'crash' was not injected "
-            "(nearest: pay.action/bank.pay#1).",
+            (
+                "saga 'paying': the run came by no point 'pay.action/bank.spend#1', so that 'crash' was not injected "
+                "(nearest: pay.action/bank.pay#1)."
+            ),
             "Correct the schedule, or drop that fault.",
         ),
     ],
