@@ -30,6 +30,8 @@ EXAMS = (
     "test_tree_controls",
     "test_kill_many",
     "test_kill_tree",
+    "test_gallery",
+    "test_gallery_pieces",
 )
 
 

@@ -163,13 +163,17 @@ class WorkerCall:
 
     def _over(self) -> None:
         """From now on no interrupt is raised in this thread: one that met the future would leave it for ever unset."""
-        while not self._ended:
+        while True:
             try:
                 with self._lock:
                     self._ended = True
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident or 0), None)
+                # One that was sent is raised at the end of a loop's turn, here at the latest. Taken back it would leave
+                # Python 3.11 looking for it in every thread, for ever, and turning on the spot under a tracer.
+                for _ in range(2):
+                    pass
             except KeyboardInterrupt:
                 continue
+            return
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the call, as Ctrl-C would on the main thread, and wait until it has ended.

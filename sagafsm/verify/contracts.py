@@ -11,6 +11,8 @@ from sagafsm.verify.runs import Outcome
 from sagafsm.verify.schedule import Fault, Point, Schedule
 from sagafsm.verify.trials import Found, Scenario, Trials
 
+CONTRACTS = ("do_twice", "undo_twice", "undo_without_do", "late_do")
+
 
 @attrs.define(eq=False)
 class Contracts:
@@ -34,10 +36,19 @@ class Contracts:
             outcome = self.trials.run(scenario, schedule)
             if len(outcome.fired) < len(schedule) or not _shows(name, outcome, path):
                 continue
+            if not self._is_clean_without(scenario, schedule):
+                continue
             violations = scenario.oracle.violations(outcome)
             held[name] = not violations
             for violation in violations if self._counts(name, path) else ():
                 self.trials.keep(Found(violation, schedule, scenario, outcome))
+
+    def _is_clean_without(self, scenario: Scenario, schedule: Schedule) -> bool:
+        """Whether nothing is wrong with the same run but for the call that is made twice."""
+        once = tuple(fault for fault in schedule.faults if fault.kind != "twice")
+        if not once or len(once) == len(schedule):
+            return True
+        return not scenario.oracle.violations(self.trials.run(scenario, attrs.evolve(schedule, faults=once)))
 
     def _counts(self, name: str, path: str) -> bool:
         """Whether a broken contract is a mistake: the saga relies on it."""

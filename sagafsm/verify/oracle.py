@@ -179,7 +179,7 @@ def _is_justified(outcome: Outcome, settled: Settled) -> bool:
         return True
     if settled.decision == "abandon" or settled.reason == "payload":
         return False
-    if settled.outage or settled.failure is None or settled.failure.type.endswith("ProcessDied"):
+    if settled.outage or settled.failure is None or settled.failure.type.endswith(("ProcessDied", "Unreachable")):
         return True
     role = "compensation" if settled.reason == "compensation_failed" else "action"
     hits = [p for p in outcome.fired if p.point.path == settled.path and p.point.role == role]

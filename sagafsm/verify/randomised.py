@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 
-from sagafsm.verify.minimise import minimised
 from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, faults_at
 from sagafsm.verify.together import beside
 from sagafsm.verify.trials import Found, Scenario, Trials
@@ -116,25 +115,8 @@ class Randomised:
         schedule = attrs.evolve(empty, faults=tuple(plan.fired))
         outcome = attrs.evolve(outcome, schedule=schedule)
         for violation in self.trials.judge(scenario, outcome):
-            self._keep_smaller(scenario, schedule, violation.kind, violation.step)
-
-    def _keep_smaller(self, scenario: Scenario, schedule: Schedule, kind: str, step: str) -> None:
-        known = self.trials.found[kind, step]
-        if known.schedule != schedule:
-            return
-        # Kept as it was drawn until now: nothing smaller is known.
-        smallest: list[Found] = [known]
-
-        def breaks(candidate: Schedule) -> bool:
-            outcome = self.trials.run(scenario, candidate)
-            for violation in scenario.oracle.violations(outcome):
-                if (violation.kind, violation.step) == (kind, step):
-                    smallest[0] = Found(violation, candidate, scenario, outcome)
-                    return True
-            return False
-
-        minimised(schedule, breaks)
-        self.trials.found[kind, step] = smallest[0]
+            if self.trials.found[violation.kind, violation.step].schedule == schedule:
+                self.trials.shrink(violation.kind, violation.step)
 
     def _beside(self, scenario: Scenario, order: list[bool], refused: tuple[int, int]) -> None:
         """Two instances over one world, a command of one, then of the other; each is refused once.

@@ -10,7 +10,7 @@ import attrs
 
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.verify.closure import Closure
-from sagafsm.verify.contracts import Contracts
+from sagafsm.verify.contracts import CONTRACTS, Contracts
 from sagafsm.verify.gaps import Gaps
 from sagafsm.verify.ledger import Ledger
 from sagafsm.verify.oracle import Violation, to_blame
@@ -206,6 +206,9 @@ class Stages:
         closure = Closure(self.trials, usable[0])
         for found in closure.explore():
             self.trials.keep(found)
+        for (kind, step), found in tuple(self.trials.found.items()):
+            if len(found.schedule) > 1 and kind not in CONTRACTS and not self.trials.is_over:
+                self.trials.shrink(kind, step)
         self.states, self.fixpoint = len(closure.states), closure.is_fixpoint
 
     def _randomise(self) -> None:

@@ -15,6 +15,7 @@ from sagafsm.steps import Defined
 from sagafsm.store import Store
 from sagafsm.verify.life import Plan, Planned
 from sagafsm.verify.memory import ProcessMemory
+from sagafsm.verify.minimise import minimised
 from sagafsm.verify.oracle import Oracle, Violation
 from sagafsm.verify.runs import Outcome, Runner, TimeIsUp
 from sagafsm.verify.schedule import KINDS, Fault, Kind, Point, Schedule, faults_at
@@ -133,6 +134,22 @@ class Trials:
         known = self.found.get(key)
         if known is None or _simplicity(found.schedule) < _simplicity(known.schedule):
             self.found[key] = found
+
+    def shrink(self, kind: str, step: str) -> None:
+        """Keep the smallest schedule that shows a find, in place of the one that is known."""
+        known = self.found[kind, step]
+        smallest = [known]
+
+        def breaks(candidate: Schedule) -> bool:
+            outcome = self.run(known.scenario, candidate)
+            for violation in known.scenario.oracle.violations(outcome):
+                if (violation.kind, violation.step) == (kind, step):
+                    smallest[0] = Found(violation, candidate, known.scenario, outcome)
+                    return True
+            return False
+
+        minimised(known.schedule, breaks)
+        self.found[kind, step] = smallest[0]
 
     def variants(self, scenario: Scenario, schedule: Schedule) -> Iterator[tuple[Outcome, list[Violation]]]:
         """Run and judge a schedule, and again with a doubt decided the other way where both may be."""

@@ -46,7 +46,7 @@ def matrix(lines: Sequence[Line], columns: Mapping[str, str], words: Mapping[str
 def legend(lines: Sequence[Line], words: Mapping[str, Meaning]) -> Html:
     """What the words that these lines use mean."""
     used = {word for line in lines for word in line.cells.values()}
-    told = [tag("li", chip(word, meaning.tone), " ", meaning.told) for word, meaning in words.items() if word in used]
+    told = [tag("li", chip(word, meaning.tone), ": ", meaning.told) for word, meaning in words.items() if word in used]
     return tag("ul", *told, tag("li", "empty: not tried there"), class_="sgf-legend")
 
 

@@ -89,7 +89,8 @@ font-weight:400;white-space:normal}
 & thead{border:0}
 & thead th{color:var(--dim);vertical-align:bottom}
 & .sgf-matrix{border-spacing:2px 1px}
-& .sgf-matrix td{min-width:40px;padding:2px 3px;text-align:center;border-radius:3px;font-size:11px;overflow-wrap:normal}
+& .sgf-matrix td{min-width:40px;padding:2px 3px;text-align:center;vertical-align:middle;white-space:nowrap;
+border-radius:3px;font-size:11px;overflow-wrap:normal}
 & .sgf-matrix thead th{font-size:11px;line-height:1.25}
 & .sgf-matrix thead th+th{padding:2px 3px;text-align:center;overflow-wrap:normal}
 & .sgf-matrix thead span{display:inline-block;max-width:76px}
@@ -100,7 +101,9 @@ font-weight:400;white-space:normal}
 & .sgf-contracts thead span{max-width:140px}
 & .sgf-legend{margin:8px 0;padding:0;list-style:none;columns:2;font-size:12px}
 & .sgf-time{border-spacing:0}
-& .sgf-time td{padding:1px 10px}
+& .sgf-time th,& .sgf-time td{padding:1px 10px}
+& .sgf-time th{overflow-wrap:normal}
+& .sgf-time .sgf-who>bdi{display:inline-block;min-width:60px;max-width:160px}
 & .sgf-time td span{padding:1px 5px;margin-left:-5px;border-radius:3px}
 & .sgf-time .sgf-n{color:var(--dim);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 & .sgf-time .sgf-rail{border-left:2px solid var(--line);padding-left:14px}

@@ -104,8 +104,9 @@ def _row(line: Beat | _Again | int, *, nested: bool) -> Html:
             return _cells("…", f"to {seconds(beats[-1].after)}", "" if nested else None, tag("i", told))
         case Beat():
             number = "" if line.number is None else str(line.number)
-            where = given(line.instance or "(root)") if nested else None
-            time = "" if line.kind == "left" else seconds(line.after)
+            is_left = line.kind == "left"
+            where = given("" if is_left else line.instance or "(root)") if nested else None
+            time = "" if is_left else seconds(line.after)
             return _cells(number, time, where, _told(line), tone=line.tone, rail=_RAIL[line.kind])
 
 
@@ -124,7 +125,7 @@ def _cells(number: str, time: str, where: str | None, told: str, *, tone: str = 
         "tr",
         tag("td", number, class_="sgf-n"),
         tag("td", time, class_="sgf-n"),
-        None if where is None else tag("td", where),
+        None if where is None else tag("td", where, class_="sgf-who"),
         tag("td", tag("span", told, class_=f"sgf-{tone}") if tone else told, class_=rail),
     )
 

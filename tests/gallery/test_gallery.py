@@ -19,7 +19,7 @@ from sagafsm.verify.report import Finding
 BUDGET = timedelta(seconds=120)
 # Mistakes that are none any more for somebody who compares copies.
 HARMLESS = {"snapshot_is_alive"}
-pytestmark = [pytest.mark.exam, pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited")]
+pytestmark = [pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited")]
 
 
 def of(entries: object) -> pytest.MarkDecorator:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, assert_type
+from typing import Any, ClassVar, assert_type
+
+from hypothesis.strategies import SearchStrategy
 
 from sagafsm import (
     IN_DOUBT,
@@ -32,6 +34,9 @@ from sagafsm.record import Block, Cause, Residue, StepRecord
 from sagafsm.recovery import RecoveryReport
 from sagafsm.risks import Risk
 from sagafsm.store import Store, Summary
+from sagafsm.testing import DrawnSaga, SagaStateMachine, fault_schedules, sagas
+from sagafsm.testing.plugin import VerifySaga
+from sagafsm.verify import Finding, Report, World, verify
 
 order = Saga("order", version=1, resources=("shop",), unknown_on=[KeyError], in_doubt=("retry", "compensate"))
 SECOND = timedelta(seconds=1)
@@ -273,3 +278,38 @@ def stores_and_errors() -> None:
         assert_type(error.allowed, tuple[str, ...])
     except StoreError as error:
         assert_type(error.outcome, object)
+
+
+class Shop:
+    """A world of the user's own: a World by its methods."""
+
+    def resources(self) -> Mapping[str, Any]:
+        return {"shop": self}
+
+    def snapshot(self) -> Any:
+        return None
+
+
+a_world: World = Shop()
+
+
+class Orders(SagaStateMachine):
+    saga = order
+    world = Shop
+    inputs = (1, 2)
+    signals: ClassVar[Mapping[str, Any]] = {"approval": "yes"}
+
+
+def verifying(verify_saga: VerifySaga) -> None:
+    report = verify(order, Shop, inputs=[1], faults="strict", depth=1, budget=timedelta(seconds=3))
+    assert_type(report, Report)
+    assert_type(report.findings, tuple[Finding, ...])
+    assert_type(report.errors[0].schedule, str)
+    assert_type(verify_saga(order, Shop, inputs=[1]), Report)
+    assert_type(sagas(min_steps=1, max_steps=2), SearchStrategy[DrawnSaga])
+    assert_type(fault_schedules(order, Shop, inputs=[1], max_faults=2), SearchStrategy[str])
+    assert_type(Orders().get("i-1"), SagaInstance | None)
+    verify(order, Shop, faults="some")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    verify("order", Shop)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    sagas(3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    fault_schedules("order", Shop)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -42,7 +42,7 @@ def test_a_colour_is_never_all_that_tells() -> None:
     ]
     assert [("sgf-good", None), ("sgf-bad", "hotel#1=two"), ("sgf-bad", None), ("sgf-good", None)] == coloured
     told = Page(legend(LINES, WORDS)).words
-    assert "fine all is well broken something is not empty: not tried there" == told
+    assert "fine: all is well broken: something is not empty: not tried there" == told
 
 
 def test_it_is_a_table_for_those_who_listen() -> None:

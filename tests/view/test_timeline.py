@@ -35,8 +35,14 @@ def test_events_faults_and_what_is_left() -> None:
 
 def test_instances_are_named_where_there_are_several() -> None:
     """With a nested saga every line says whose it is."""
-    nested = rows(event(1, "InstanceCreated"), event(1, "InstanceCreated", "", instance="papers"))
-    assert [["1", "0 s", "(root)", "InstanceCreated hotel"], ["1", "0 s", "papers", "InstanceCreated"]] == nested
+    left = Beat(kind="left", what="a room")
+    nested = rows(event(1, "InstanceCreated"), event(1, "InstanceCreated", "", instance="papers"), left)
+    expected = [
+        ["1", "0 s", "(root)", "InstanceCreated hotel"],
+        ["1", "0 s", "papers", "InstanceCreated"],
+        ["", "", "", "left at the end: a room"],
+    ]
+    assert expected == nested
 
 
 def test_what_repeats_itself_is_told_once() -> None:
