@@ -17,6 +17,8 @@ from sagafsm.verify.runs import TimeIsUp
 from sagafsm.verify.watch import GRACE, Watch, Watched
 from support.verifying import Bank, kinds, pay, paying, undo
 
+# What interrupts a step may come while a collection calls back, where Python reports it and goes on; it comes again.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SHORT = timedelta(milliseconds=150)
 
 
