@@ -90,7 +90,7 @@ def test_the_arguments_are_looked_at_before_anything_is_run() -> None:
 # What is taken ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("world", [Shop, Shop(), lambda: Shop(), st.just(Shop), st.builds(Shop)])  # noqa: PLW0108 - a builtin has no signature
+@pytest.mark.parametrize("world", [Shop, Shop(), lambda: Shop(), st.just(Shop), st.builds(Shop)])  # noqa: PLW0108 - a function that makes one
 def test_any_kind_of_world_is_taken(world: Any) -> None:
     """A class, an instance, a function, a strategy of either: with the same verdict, and the instance is untouched."""
     report = verify(three(), world, inputs=["mug"], depth=1)
@@ -186,7 +186,7 @@ def test_the_call_can_be_repeated() -> None:
     assert "verify(paying, world=Bank)" == verify(SAGA, Bank, schedule="no fault").call
     odd = Saga("my saga", resources=["shop"])
     odd.add_step("one", lambda shop: None)
-    call = verify(odd, lambda: Shop(), inputs=[1], signals={"x": 1}, faults="strict", schedule="no fault").call  # noqa: PLW0108 - a builtin has no signature
+    call = verify(odd, lambda: Shop(), inputs=[1], signals={"x": 1}, faults="strict", schedule="no fault").call  # noqa: PLW0108 - a function that makes one
     assert 'verify(saga, world=world, inputs=inputs, signals=signals, faults="strict")' == call
 
 
