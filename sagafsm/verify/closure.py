@@ -69,8 +69,10 @@ class Closure:
             simulation.clock.until(state.now)
         simulation.at_point = lambda life, point: self._note(simulation, state, life, point)
         trials.runs += 1
-        with trials.watch:
-            outcome = Runner(simulation, state.schedule, self.scenario.reads).outcome(self.scenario.before)
+        runner = Runner(
+            simulation, state.schedule, self.scenario.reads, trials.watch, finish=trials.watch.finish_tasks
+        )
+        outcome = runner.outcome(self.scenario.before)
         violations = self.scenario.oracle.violations(outcome)
         found += [Found(violation, state.schedule, self.scenario, outcome) for violation in violations]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import attrs
@@ -11,7 +13,7 @@ import attrs
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations
-from sagafsm.verify.life import Crashed, Life, Passed
+from sagafsm.verify.life import ENDS_OF_PROCESS, Crashed, Life, Passed
 from sagafsm.verify.operator import Settled, SimulatedOperator
 from sagafsm.verify.schedule import Schedule
 from sagafsm.verify.simulation import Simulation
@@ -80,6 +82,7 @@ class Runner:
     run: Simulation
     schedule: Schedule
     reads: Collection[str] = ()
+    limit: AbstractContextManager[Any] = attrs.field(factory=contextlib.nullcontext)
     faults: int = attrs.field(default=attrs.Factory(lambda self: len(self.schedule), takes_self=True))
     finish: Callable[[], None] = _nothing
     operator: SimulatedOperator = attrs.field(init=False)
@@ -97,27 +100,33 @@ class Runner:
         instance: SagaInstance | None = None
         ending: Ending = "restless"
         self.told = f"it did not come to rest within {self._limit} incarnations"
+        after: Look | None = None
+        landed: list[str] = []
         try:
-            while run.lives < self._limit:
-                life = run.born()
-                found = self._live(life)
-                if found is not None:
-                    ending, instance = found
-                    life.over = True
-                    break
+            with self.limit:
+                while run.lives < self._limit:
+                    life = run.born()
+                    found = self._live(life)
+                    if found is not None:
+                        ending, instance = found
+                        life.over = True
+                        break
+            for straggler in set(threading.enumerate()) - threads:
+                straggler.join(STRAGGLERS)
+            self.finish()
+            with self.limit:
+                landed = run.land() if ending == "rested" else []
+                after = Look.at(run.world, kept=False)
         except TimeIsUp:
             ending, self.told = "hung", "a call did not return within the time limit"
+            self.finish()
         instance = instance or run.instance
-        for straggler in set(threading.enumerate()) - threads:
-            straggler.join(STRAGGLERS)
-        self.finish()
-        landed = run.land() if ending == "rested" else []
         return Outcome(
             schedule=self.schedule,
             ending=ending,
             instance=instance,
             before=before,
-            after=Look.at(run.world, kept=False),
+            after=after,
             world=run.world,
             run=run,
             settled=tuple(self.operator.settled),
@@ -150,6 +159,9 @@ class Runner:
         except KeyboardInterrupt:
             if not life.interrupted:
                 raise
+            return None
+        except ENDS_OF_PROCESS as error:
+            self.told = f"{self.told.partition(' (')[0]} ({type(error).__name__} came out of a step)"
             return None
         except StoreError:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +32,6 @@ from sagafsm.drivers.effects import (
 from sagafsm.drivers.journal import unheard
 from sagafsm.drivers.lease import Lease, _running
 from sagafsm.drivers.settings import Settings
-from sagafsm.drivers.workers import as_coroutine
 from sagafsm.driving import Driving
 from sagafsm.errors import IllegalTransition, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
@@ -44,7 +42,7 @@ from sagafsm.store import Store
 from sagafsm.verify.clock import VirtualClock
 from sagafsm.verify.interception import Interception
 from sagafsm.verify.ledger import Ledger
-from sagafsm.verify.life import Answered, Called, Change, Crashed, Life, Passed, Plan, Refused, TimedOut
+from sagafsm.verify.life import ENDS_OF_PROCESS, Answered, Called, Change, Crashed, Life, Passed, Plan, Refused, TimedOut
 from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.proxies import rebound, watched
 from sagafsm.verify.schedule import Kind, Operator, Point, Turns
@@ -84,7 +82,7 @@ class Setting:
     store: Callable[[], Store]
     memory: ProcessMemory
     signals: Mapping[str, Any]
-    loop: Callable[[], asyncio.AbstractEventLoop]
+    awaited: Callable[[Any], Any]
 
 
 @attrs.define(eq=False)
@@ -245,7 +243,7 @@ class Simulation:
         call = called.call
         value = call.function.call(*call.positional, **call.named)
         if inspect.isawaitable(value):
-            value = self.setting.loop().run_until_complete(as_coroutine(value))
+            value = self.setting.awaited(value)
         called.returned, called.value = True, value
         if self._ledger is not None:
             self._ledger.note(called)
@@ -291,7 +289,7 @@ class Simulation:
         try:
             other = self.born()
             self.start(other, self.operations(other))
-        except (Crashed, SagaError):
+        except (Crashed, SagaError, *ENDS_OF_PROCESS):
             # It has its own troubles; whoever comes next goes on.
             pass
         except KeyboardInterrupt:
@@ -315,7 +313,7 @@ class Simulation:
             named = {name: rebound(value, mine) for name, value in call.named.items()}
             value = call.function.call(*positional, **named)
             if inspect.isawaitable(value):
-                value = self.setting.loop().run_until_complete(as_coroutine(value))
+                value = self.setting.awaited(value)
             return value
         finally:
             self._replay = outer
@@ -329,8 +327,8 @@ class Simulation:
             try:
                 value = call()
                 if inspect.isawaitable(value):
-                    self.setting.loop().run_until_complete(as_coroutine(value))
-            except Exception:  # noqa: BLE001, S112 - the service refuses it, as it well may
+                    self.setting.awaited(value)
+            except (Exception, *ENDS_OF_PROCESS):  # noqa: BLE001, S112 - the service refuses it, as it well may
                 continue
             landed.append(name)
         self.is_landing = False
@@ -355,7 +353,10 @@ class Simulation:
 
 def _forget_traceback(error: BaseException | None) -> None:
     """Nobody reads it unless the run is traced, and putting it into words takes longer than all else in a run."""
-    while error is not None:
+    seen: set[int] = set()
+    # An error may be its own cause.
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 
