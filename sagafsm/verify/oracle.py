@@ -152,12 +152,13 @@ class Oracle:
 
 
 def to_blame(traced: Outcome, where: frozenset[str]) -> tuple[str, ...]:
-    """The steps whose actions last changed what is not as it should be."""
+    """The steps whose actions, or else compensations, last changed what is not as it should be."""
     blamed: dict[str, str] = {}
-    for change in traced.run.changes:
-        if change.called.role == "action":
-            for place in change.places:
-                blamed[place] = change.called.path
+    # What no action changed is the doing of whoever undid too much.
+    for role in ("compensation", "action"):
+        for change in traced.run.changes:
+            if change.called.role == role:
+                blamed.update(dict.fromkeys(change.places, change.called.path))
     found: list[str] = []
     for place in sorted(where):
         step = blamed.get(place) or next((path for known, path in blamed.items() if _within(place, known)), None)
@@ -179,7 +180,7 @@ def _is_justified(outcome: Outcome, settled: Settled) -> bool:
         return True
     if settled.decision == "abandon" or settled.reason == "payload":
         return False
-    if settled.outage or settled.failure is None or settled.failure.type.endswith("ProcessDied"):
+    if settled.outage or settled.failure is None or settled.failure.type.endswith(("ProcessDied", "Unreachable")):
         return True
     role = "compensation" if settled.reason == "compensation_failed" else "action"
     hits = [p for p in outcome.fired if p.point.path == settled.path and p.point.role == role]
