@@ -150,7 +150,7 @@ class _Task:
         return Report(
             saga=self.definition.saga,
             findings=ordered(findings),
-            bounds=self._bounds(stages, len(inputs)),
+            bounds=self._bounds(stages, len({scenario.number for scenario in stages.usable})),
             grades=graded(trials.tried, trials.broken),
             matrix=stages.matrix(),
             contracts=stages.contracts.results(),

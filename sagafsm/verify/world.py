@@ -77,7 +77,8 @@ def copied(world: Any) -> Any:
 def can_be_copied(world: Any) -> bool:
     """Whether a copy can be made, and is as the world is."""
     try:
-        return bool(copied(world).snapshot() == world.snapshot())
+        copy = copied(world)
+        return copy is not world and bool(copy.snapshot() == world.snapshot())
     except Exception:  # noqa: BLE001 - whatever a user's copy raises: then it cannot be copied
         return False
 
