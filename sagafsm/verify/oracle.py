@@ -85,7 +85,11 @@ class Oracle:
             # What is in the world then is a matter of chance.
             return found
         if outcome.ending == "rested" and not found:
-            found += self._world(outcome)
+            if outcome.resting is not None:
+                # What is wrong before a call lands late is no matter of fencing: perhaps it never lands.
+                found += self._world(attrs.evolve(outcome, after=outcome.resting, landed=()))
+            if not found:
+                return [*_renamed(outcome, list(self._world(outcome))), *_requests(outcome), *_order(outcome)]
         elif outcome.ending == "rested":
             # What is left after an operator had to give up on a step is that step's fault, and told with it.
             stuck = {violation.step for violation in found}
@@ -94,7 +98,7 @@ class Oracle:
             ]
         found += _requests(outcome)
         found += _order(outcome)
-        return _renamed(outcome, found)
+        return _renamed(outcome, found) if outcome.resting is None else found
 
     def _ending(self, outcome: Outcome) -> Iterator[Violation]:
         if outcome.ending == "hung":
@@ -253,13 +257,13 @@ def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
     """What is wrong only because a step was called twice, or because a call landed late, is called by that name."""
     kinds = {passed.kind: passed.point for passed in outcome.fired}
     name: FindingKind | None = None
-    if "late" in kinds:
+    if "late" in kinds and outcome.landed:
         name = "late" if kinds["late"].call else "late_do"
     elif "twice" in kinds:
         name = "do_twice" if kinds["twice"].role == "action" else "undo_twice"
     if name is None:
         return found
-    step = kinds["late" if "late" in kinds else "twice"].path
+    step = kinds["late" if name.startswith("late") else "twice"].path
     return [
         attrs.evolve(violation, kind=name, step=step, instead=(violation.kind, violation.step))
         for violation in found[:1]

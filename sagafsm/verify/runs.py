@@ -36,7 +36,7 @@ class Outcome:
     """What became of one run: all that is judged.
 
     `ending`: how it ended; "rested" is the only good one. `told`: what stopped it, otherwise. `before` and `after`
-    are the world's, `landed` names the calls that took effect after the end.
+    are the world's, `landed` names the calls that took effect after the end, and `resting` is the world without them.
     """
 
     schedule: Schedule
@@ -49,6 +49,7 @@ class Outcome:
     settled: tuple[Settled, ...] = ()
     landed: tuple[str, ...] = ()
     told: str = ""
+    resting: Look | None = None
 
     @property
     def state(self) -> str:
@@ -101,6 +102,7 @@ class Runner:
         ending: Ending = "restless"
         self.told = f"it did not come to rest within {self._limit} incarnations"
         after: Look | None = None
+        resting: Look | None = None
         landed: list[str] = []
         try:
             with self.limit:
@@ -115,6 +117,7 @@ class Runner:
                 straggler.join(STRAGGLERS)
             self.finish()
             with self.limit:
+                resting = Look.at(run.world) if ending == "rested" and run.late else None
                 landed = run.land() if ending == "rested" else []
                 after = Look.at(run.world, kept=False)
         except TimeIsUp:
@@ -131,6 +134,7 @@ class Runner:
             run=run,
             settled=tuple(self.operator.settled),
             landed=tuple(landed),
+            resting=resting,
             told=self.told if ending != "rested" else "",
         )
 
