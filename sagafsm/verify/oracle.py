@@ -13,7 +13,7 @@ from sagafsm.verify.memory import codes_of
 from sagafsm.verify.operator import Settled
 from sagafsm.verify.runs import Outcome
 from sagafsm.verify.simulation import CANCEL, Simulation
-from sagafsm.verify.world import Look, agrees, changes, falls_short, places
+from sagafsm.verify.world import Look, agrees, changes, falls_short, is_within, places
 
 FindingKind = Literal[
     "left_behind",
@@ -165,14 +165,10 @@ def to_blame(traced: Outcome, where: frozenset[str]) -> tuple[str, ...]:
                 blamed.update(dict.fromkeys(change.places, change.called.path))
     found: list[str] = []
     for place in sorted(where):
-        step = blamed.get(place) or next((path for known, path in blamed.items() if _within(place, known)), None)
+        step = blamed.get(place) or next((path for known, path in blamed.items() if is_within(place, known)), None)
         if step is not None and step not in found:
             found.append(step)
     return tuple(found)
-
-
-def _within(place: str, known: str) -> bool:
-    return place.startswith(known) or known.startswith(place)
 
 
 def _is_justified(outcome: Outcome, settled: Settled) -> bool:

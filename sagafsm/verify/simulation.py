@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.proxies import rebound, watched
 from sagafsm.verify.schedule import Kind, Operator, Point, Turns
 from sagafsm.verify.stores import ROOT, Connection, path_of
+from sagafsm.verify.world import is_within, places
 
 MAX_PAYLOAD = 1_048_576
 LEASE = timedelta(seconds=30)
@@ -105,6 +107,7 @@ class Simulation:
     passed: list[Passed] = attrs.field(factory=list, init=False)
     calls: list[Called] = attrs.field(factory=list, init=False)
     changes: list[Change] = attrs.field(factory=list, init=False)
+    unseen: list[tuple[str, str]] = attrs.field(factory=list, init=False)
     # Appends, by instance, and the faults between them.
     timeline: list[Passed | tuple[str, Sequence[e.Event]]] = attrs.field(factory=list, init=False)
     outages: set[str] = attrs.field(factory=set, init=False)
@@ -240,14 +243,28 @@ class Simulation:
         return value
 
     def _value(self, called: Called) -> Any:
-        call = called.call
+        call, before = called.call, self._look()
         value = call.function.call(*call.positional, **call.named)
         if inspect.isawaitable(value):
             value = self.setting.awaited(value)
         called.returned, called.value = True, value
+        self._note_unseen(called, before)
         if self._ledger is not None:
             self._ledger.note(called)
         return value
+
+    def _look(self) -> Any:
+        return copy.deepcopy(self.world.snapshot()) if self.traces and self._ledger is None else None
+
+    def _note_unseen(self, called: Called, before: Any) -> None:
+        """Note what a function changed otherwise than by calls of resources."""
+        if before is None:
+            return
+        known = [place for change in self.changes if change.called is called for place in change.places]
+        changed = places(before, self.world.snapshot())
+        unseen = sorted(place for place in changed if not any(is_within(place, each) for each in known))
+        if unseen:
+            self.unseen.append((called.path, unseen[0]))
 
     def interrupt(self, life: Life, called: Called) -> NoReturn:
         """Have Ctrl-C come now."""

@@ -63,10 +63,13 @@ class Stages:
             outcome = self.trials.run(scenario, Schedule(), traces=True)
             again = self.trials.run(scenario, Schedule())
             self._compare(outcome, again, scenario)
-            if Look.at(made(factory)) != scenario.before:
-                told = f"a new world is not as the first one was ({_difference(scenario.before, Look.at(made(factory)))})"
+            if (now := Look.at(made(factory))) != scenario.before:
+                told = f"a new world is not as the first one was ({_difference(scenario.before, now)})"
                 advice = "Keep what it holds in the instance, and return from snapshot() what compares by value."
                 self.gaps.add("not_deterministic", "", told, advice)
+            for step, place in outcome.run.unseen if self.trials.intercepted else ():
+                told = f"step {step!r} changes {place} by no call of a resource, so that no fault was tried there"
+                self.gaps.add("not_intercepted", step, told, "Have it call a method of what resources() returns.")
             changing = {change.answered.name for change in outcome.run.changes if change.places}
             called = {answer.name for called in outcome.run.calls for answer in called.answers}
             scenario.reads = frozenset(called - changing)

@@ -191,3 +191,8 @@ def _shown(value: Any) -> str:
 def places(before: Any, after: Any) -> frozenset[str]:
     """The places of `changes`."""
     return frozenset(change.partition(": ")[0] for change in changes(before, after))
+
+
+def is_within(place: str, known: str) -> bool:
+    """Whether one of two places is, or holds, the other."""
+    return place.startswith(known) or known.startswith(place)

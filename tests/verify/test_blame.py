@@ -87,7 +87,7 @@ def test_whoever_bears_a_refusal_has_done_what_he_did_instead() -> None:
             bank.hold(ctx.idempotency_key)
         except TimeoutError:
             raise
-        except Exception:  # noqa: BLE001 - any refusal
+        except Exception:
             other.hold(ctx.idempotency_key)
 
     order.add_step("pay", pay, pivot=True)
