@@ -67,9 +67,7 @@ class Closure:
             simulation.clock.until(state.now)
         simulation.at_point = lambda life, point: self._note(simulation, state, life, point)
         trials.runs += 1
-        runner = Runner(
-            simulation, state.schedule, self.scenario.reads, trials.watch, finish=trials.watch.finish_tasks
-        )
+        runner = Runner(simulation, state.schedule, self.scenario.reads, trials.watch, finish=trials.watch.finish_tasks)
         outcome = runner.outcome(self.scenario.before)
         trials.judge(self.scenario, outcome)
 

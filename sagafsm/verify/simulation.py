@@ -43,7 +43,18 @@ from sagafsm.store import Store
 from sagafsm.verify.clock import VirtualClock
 from sagafsm.verify.interception import Interception
 from sagafsm.verify.ledger import Ledger
-from sagafsm.verify.life import ENDS_OF_PROCESS, Answered, Called, Change, Crashed, Life, Passed, Plan, Refused, TimedOut
+from sagafsm.verify.life import (
+    ENDS_OF_PROCESS,
+    Answered,
+    Called,
+    Change,
+    Crashed,
+    Life,
+    Passed,
+    Plan,
+    Refused,
+    TimedOut,
+)
 from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.proxies import rebound, watched
 from sagafsm.verify.schedule import Kind, Operator, Point, Turns

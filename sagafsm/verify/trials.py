@@ -176,9 +176,7 @@ def extensions(outcome: Outcome, *, first: bool) -> Iterator[Schedule]:
 _CREATION = Point("commit/InstanceCreated")
 
 
-def setting_of(
-    saga: Defined, store: Callable[[], Store], signals: Any, awaited: Callable[[Any], Any]
-) -> Setting:
+def setting_of(saga: Defined, store: Callable[[], Store], signals: Any, awaited: Callable[[Any], Any]) -> Setting:
     """What all runs of a verification share."""
     return Setting(saga, store, ProcessMemory.of(saga.definition), signals, awaited)
 
