@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -17,6 +16,7 @@ from sagafsm.steps import Defined
 from sagafsm.testing.simulated import SimulatedProcess, Tried, is_list
 from sagafsm.verify.randomised import is_strategy
 from sagafsm.verify.schedule import Kind
+from sagafsm.verify.watch import Watch
 from sagafsm.verify.world import factory_of
 
 FAULTS: tuple[Kind, ...] = ("raise_before", "raise_after", "down")
@@ -65,14 +65,10 @@ class SagaStateMachine(RuleBasedStateMachine):
         for name in ("saga", "world"):
             if not hasattr(kind, name):
                 raise RequestError(f"{kind.__name__} has no {name!r}: set {name} = ... in its class")
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # For its loop alone: Hypothesis has time limits of its own.
+        self._watch = Watch(timedelta(days=1))
         self._signals = 0
-        self.process = SimulatedProcess.of(kind.saga, factory_of(kind.world), kind.signals, self._awaiting)
-
-    def _awaiting(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        return self._loop
+        self.process = SimulatedProcess.of(kind.saga, factory_of(kind.world), kind.signals, self._watch.awaited)
 
     def get(self, id: str) -> SagaInstance | None:
         """An instance as it is stored; None, when it could not be created yet."""
@@ -193,8 +189,7 @@ class SagaStateMachine(RuleBasedStateMachine):
                 self.no_green_word_over_a_residue()
         finally:
             self.process.setting.memory.lose()
-            if self._loop is not None:
-                self._loop.close()
+            self._watch.close()
 
     def _look_whether_it_shows(self, input: Any, id: str) -> None:
         """A world that no step calls, or that is always the same, would let everything pass."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -98,11 +97,11 @@ class SimulatedProcess:
 
     @classmethod
     def of(
-        cls, saga: Defined, factory: Factory, signals: Mapping[str, Any], loop: Callable[[], asyncio.AbstractEventLoop]
+        cls, saga: Defined, factory: Factory, signals: Mapping[str, Any], awaited: Callable[[Any], Any]
     ) -> SimulatedProcess:
         """A process that has done nothing yet."""
         memory = ProcessMemory.of(saga.definition)
-        return cls(Setting(saga, type(open_store("memory://")), memory, signals, loop), factory)
+        return cls(Setting(saga, type(open_store("memory://")), memory, signals, awaited), factory)
 
     # What it does -----------------------------------------------------------------------------------------------------
 

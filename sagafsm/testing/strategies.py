@@ -142,7 +142,7 @@ class _Rehearsal:
 
     def __init__(self, saga: Defined, world: Any, inputs: Sequence[Any], signals: Mapping[str, Any]) -> None:
         self.watch = Watch(TIME_LIMIT)
-        setting = setting_of(saga, type(open_store("memory://")), signals, self.watch.loop)
+        setting = setting_of(saga, type(open_store("memory://")), signals, self.watch.awaited)
         self.trials = Trials(setting, self.watch, float("inf"), frozenset())
         self.factory, self.inputs = factory_of(world), inputs
         self.scenarios: list[Scenario] = []

@@ -125,7 +125,7 @@ class _Task:
         planned = None if self.schedule is None else Schedule.parse(self.schedule)
         factories, inputs = self._factories(), self._inputs()
         watch = Watch(self.time_limit)
-        setting = setting_of(self.saga, self.store or _memory(), self.signals, watch.loop)
+        setting = setting_of(self.saga, self.store or _memory(), self.signals, watch.awaited)
         effectless = frozenset(step.name for step in self.definition.steps if not step.effect)
         trials = Trials(setting, watch, budget_until(self.budget), effectless)
         refused, accepted = self._refused(inputs)
@@ -153,7 +153,7 @@ class _Task:
         return Report(
             saga=self.definition.saga,
             findings=ordered(findings),
-            bounds=self._bounds(stages, len(inputs)),
+            bounds=self._bounds(stages, len({scenario.number for scenario in stages.usable})),
             grades=graded(trials.tried, trials.broken),
             matrix=stages.matrix(),
             contracts=stages.contracts.results(),

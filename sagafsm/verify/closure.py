@@ -18,7 +18,7 @@ from sagafsm.verify.runs import Runner
 from sagafsm.verify.schedule import Fault, Point, Schedule
 from sagafsm.verify.simulation import Simulation
 from sagafsm.verify.stores import ROOT
-from sagafsm.verify.trials import Found, Scenario, Trials
+from sagafsm.verify.trials import Scenario, Trials
 from sagafsm.verify.world import copied, made
 
 MOST_STATES = 400
@@ -46,18 +46,16 @@ class Closure:
     is_fixpoint: bool = attrs.field(default=False, init=False)
     _waiting: deque[Persistent] = attrs.field(factory=deque, init=False)
 
-    def explore(self) -> list[Found]:
-        """What is broken by crashes alone, with how the state was reached."""
-        found: list[Found] = []
-        self._from(Persistent(made(self.scenario.factory), (), (), None, Schedule()), found)
+    def explore(self) -> None:
+        """Find what is broken by crashes alone, with how the state was reached."""
+        self._from(Persistent(made(self.scenario.factory), (), (), None, Schedule()))
         while self._waiting:
             if self.trials.is_over or len(self.states) > MOST_STATES:
-                return found
-            self._from(self._waiting.popleft(), found)
+                return
+            self._from(self._waiting.popleft())
         self.is_fixpoint = True
-        return found
 
-    def _from(self, state: Persistent, found: list[Found]) -> None:
+    def _from(self, state: Persistent) -> None:
         """Go on from a state to rest, noting every state on the way."""
         trials = self.trials
         trials.setting.memory.lose()
@@ -69,10 +67,9 @@ class Closure:
             simulation.clock.until(state.now)
         simulation.at_point = lambda life, point: self._note(simulation, state, life, point)
         trials.runs += 1
-        with trials.watch:
-            outcome = Runner(simulation, state.schedule, self.scenario.reads).outcome(self.scenario.before)
-        violations = self.scenario.oracle.violations(outcome)
-        found += [Found(violation, state.schedule, self.scenario, outcome) for violation in violations]
+        runner = Runner(simulation, state.schedule, self.scenario.reads, trials.watch, finish=trials.watch.finish_tasks)
+        outcome = runner.outcome(self.scenario.before)
+        trials.judge(self.scenario, outcome)
 
     def _note(self, simulation: Simulation, state: Persistent, life: Life, point: Point) -> None:
         if life.dead or simulation.at_point is None:

@@ -69,7 +69,10 @@ class Gaps:
         error = None if instance is None else instance.error
         step = "" if instance is None else next((n for n, r in instance.steps.items() if r.status == "failed"), "")
         told = f"no input completes without a fault{'' if error is None else f' (step {step!r}: {error})'}"
-        self.add("never_completes", step, told, "Pass inputs=[...] of which at least one completes in this world.")
+        advice = "Pass inputs=[...] of which at least one completes in this world."
+        if error is not None and error.type.endswith("SignalTimedOut"):
+            advice = f"Pass signals={{{step!r}: ...}} to verify, so that it comes."
+        self.add("never_completes", step, told, advice)
 
     def _two_lines(self, scenario: Scenario) -> str:
         step = self.definition.steps[0].name

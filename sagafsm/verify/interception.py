@@ -87,7 +87,9 @@ class Interception:
         resource = name.partition(".")[0]
         match kind:
             case "raise_before":
-                raise Refused(f"{name} was refused (injected)")
+                # A definite answer: whoever asks again what became of the function hears it again.
+                answered.error = Refused(f"{name} was refused (injected)")
+                raise answered.error
             case "down":
                 run.outages.add(resource)
             case "crash":
@@ -96,7 +98,8 @@ class Interception:
                 run.late.append((name, later))
                 raise TimedOut(f"{name} timed out (injected)")
         if resource in run.outages:
-            raise Unreachable(f"{resource} is down (injected)")
+            answered.error = Unreachable(f"{resource} is down (injected)")
+            raise answered.error
         return answered, kind
 
     def _after(self, value: Any, answered: Answered, kind: Kind | None, before: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -13,6 +14,10 @@ from sagafsm.verify.schedule import Kind, Point
 
 class Crashed(BaseException):
     """The simulated process is dead. No `Exception`, so that a step's own handling does not see it."""
+
+
+# What ends a process, or the task that it runs in: no decision about the saga.
+ENDS_OF_PROCESS = (SystemExit, CancelledError, GeneratorExit)
 
 
 class Refused(Exception):

@@ -24,19 +24,20 @@ class ProcessMemory:
     themselves are known; what is kept in other objects outlives a simulated crash.
     """
 
+    # Each container with what it held: the very objects, as those that are no containers are not ours to replace.
     _kept: list[tuple[Any, Any]]
 
     @classmethod
     def of(cls, definition: Definition) -> ProcessMemory:
-        """The containers of one saga and of those nested in it."""
-        found = {id(container): container for container in _containers(definition)}
-        kept = []
-        for container in found.values():
-            try:
-                kept.append((container, copy.deepcopy(container)))
-            except Exception:  # noqa: BLE001, S112 - what cannot be copied cannot be restored either
-                continue
-        return cls(kept)
+        """The containers of one saga and of those nested in it, and the containers in these."""
+        found: dict[int, Any] = {}
+        waiting = list(_containers(definition))
+        for container in waiting:
+            if id(container) not in found:
+                found[id(container)] = container
+                within = container.values() if isinstance(container, dict) else container
+                waiting.extend(value for value in within if isinstance(value, Container))
+        return cls([(container, copy.copy(container)) for container in found.values()])
 
     @property
     def contents(self) -> list[Any]:
@@ -46,14 +47,23 @@ class ProcessMemory:
     def lose(self) -> None:
         """Put every container back to what it was when the process began."""
         for container, kept in self._kept:
-            if container == kept:
+            if _is_as(container, kept):
                 continue
             container.clear()
             match container:
                 case dict() | set():
-                    container.update(copy.deepcopy(kept))
+                    container.update(kept)
                 case _:
-                    container.extend(copy.deepcopy(kept))
+                    container.extend(kept)
+
+
+def _is_as(container: Any, kept: Any) -> bool:
+    """Whether a container holds the very same objects."""
+    if len(container) != len(kept):
+        return False
+    if isinstance(container, dict):
+        return all(a is b and x is y for (a, x), (b, y) in zip(container.items(), kept.items(), strict=True))
+    return all(a is b for a, b in zip(container, kept, strict=True))
 
 
 def _containers(definition: Definition) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from sagafsm.errors import PayloadError
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations
 from sagafsm.record import Block
-from sagafsm.verify.life import Life
+from sagafsm.verify.life import ENDS_OF_PROCESS, Life
 from sagafsm.verify.simulation import NotLanded, Simulation
 
 BY, WHY = "the verifier", "as it is in the simulated world"
@@ -43,7 +43,7 @@ def truth(run: Simulation, path: str, changing: Collection[str]) -> Truth:
         if called.answers:
             try:
                 return Truth("done", run.replayed(called))
-            except (Exception, NotLanded):  # noqa: BLE001, S112 - it was not through
+            except (Exception, NotLanded, *ENDS_OF_PROCESS):  # noqa: BLE001, S112 - it was not through
                 continue
     landed = any(answer.landed and answer.name not in changing for called in attempts for answer in called.answers)
     return Truth("partial" if landed else "not_done")

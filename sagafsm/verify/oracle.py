@@ -15,7 +15,7 @@ from sagafsm.verify.operator import Settled
 from sagafsm.verify.runs import Outcome
 from sagafsm.verify.simulation import CANCEL, Simulation
 from sagafsm.verify.stores import path_of
-from sagafsm.verify.world import Look, agrees, changes, falls_short, places, rekeyed
+from sagafsm.verify.world import Look, agrees, changes, falls_short, is_within, places, rekeyed
 
 FindingKind = Literal[
     "left_behind",
@@ -87,7 +87,11 @@ class Oracle:
             # What is in the world then is a matter of chance.
             return found
         if outcome.ending == "rested" and not found:
-            found += self._world(outcome)
+            if outcome.resting is not None:
+                # What is wrong before a call lands late is no matter of fencing: perhaps it never lands.
+                found += self._world(attrs.evolve(outcome, after=outcome.resting, landed=()))
+            if not found:
+                return [*_renamed(outcome, list(self._world(outcome))), *_requests(outcome), *_order(outcome)]
         elif outcome.ending == "rested":
             # What is left after an operator had to give up on a step is that step's fault, and told with it.
             stuck = {violation.step for violation in found}
@@ -96,7 +100,7 @@ class Oracle:
             ]
         found += _requests(outcome)
         found += _order(outcome)
-        return _renamed(outcome, found)
+        return _renamed(outcome, found) if outcome.resting is None else found
 
     def _ending(self, outcome: Outcome) -> Iterator[Violation]:
         if outcome.ending == "hung":
@@ -179,22 +183,19 @@ def keys_of(outcome: Outcome) -> dict[str, str]:
 
 
 def to_blame(traced: Outcome, where: frozenset[str]) -> tuple[str, ...]:
-    """The steps whose actions last changed what is not as it should be."""
+    """The steps whose actions, or else compensations, last changed what is not as it should be."""
     blamed: dict[str, str] = {}
-    for change in traced.run.changes:
-        if change.called.role == "action":
-            for place in change.places:
-                blamed[place] = change.called.path
+    # What no action changed is the doing of whoever undid too much.
+    for role in ("compensation", "action"):
+        for change in traced.run.changes:
+            if change.called.role == role:
+                blamed.update(dict.fromkeys(change.places, change.called.path))
     found: list[str] = []
     for place in sorted(where):
-        step = blamed.get(place) or next((path for known, path in blamed.items() if _within(place, known)), None)
+        step = blamed.get(place) or next((path for known, path in blamed.items() if is_within(place, known)), None)
         if step is not None and step not in found:
             found.append(step)
     return tuple(found)
-
-
-def _within(place: str, known: str) -> bool:
-    return place.startswith(known) or known.startswith(place)
 
 
 def _is_justified(outcome: Outcome, settled: Settled) -> bool:
@@ -279,13 +280,13 @@ def _renamed(outcome: Outcome, found: list[Violation]) -> list[Violation]:
     """What is wrong only because a step was called twice, or because a call landed late, is called by that name."""
     kinds = {passed.kind: passed.point for passed in outcome.fired}
     name: FindingKind | None = None
-    if "late" in kinds:
+    if "late" in kinds and outcome.landed:
         name = "late" if kinds["late"].call else "late_do"
     elif "twice" in kinds:
         name = "do_twice" if kinds["twice"].role == "action" else "undo_twice"
     if name is None:
         return found
-    step = kinds["late" if "late" in kinds else "twice"].path
+    step = kinds["late" if name.startswith("late") else "twice"].path
     return [
         attrs.evolve(violation, kind=name, step=step, instead=(violation.kind, violation.step))
         for violation in found[:1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 from collections.abc import Callable, Collection, Hashable
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import attrs
@@ -12,7 +14,7 @@ import attrs
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations
-from sagafsm.verify.life import Crashed, Life, Passed
+from sagafsm.verify.life import ENDS_OF_PROCESS, Crashed, Life, Passed
 from sagafsm.verify.operator import Settled, SimulatedOperator
 from sagafsm.verify.schedule import Schedule
 from sagafsm.verify.simulation import Simulation
@@ -35,9 +37,10 @@ class Outcome:
     """What became of one run: all that is judged.
 
     `ending`: how it ended; "rested" is the only good one. `told`: what stopped it, otherwise. `before` and `after`
-    are the world's, `landed` names the calls that took effect after the end. `state_reached` is what persisted when
-    the second incarnation began and all faults had been injected, where that can be told: two runs in which it is equal
-    go on alike. `decided_at` counts the points before the operator's first decision.
+    are the world's, `landed` names the calls that took effect after the end, and `resting` is the world without them.
+    `state_reached` is what persisted when the second incarnation began and all faults had been injected, where that can
+    be told: two runs in which it is equal go on alike. `decided_at` counts the points before the operator's first
+    decision.
     """
 
     schedule: Schedule
@@ -50,6 +53,7 @@ class Outcome:
     settled: tuple[Settled, ...] = ()
     landed: tuple[str, ...] = ()
     told: str = ""
+    resting: Look | None = None
     state_reached: Hashable | None = None
     decided_at: int | None = None
 
@@ -97,6 +101,7 @@ class Runner:
     run: Simulation
     schedule: Schedule
     reads: Collection[str] = ()
+    limit: AbstractContextManager[Any] = attrs.field(factory=contextlib.nullcontext)
     faults: int = attrs.field(default=attrs.Factory(lambda self: len(self.schedule), takes_self=True))
     finish: Callable[[], None] = _nothing
     operator: SimulatedOperator = attrs.field(init=False)
@@ -115,33 +120,42 @@ class Runner:
         ending: Ending = "restless"
         state: Hashable | None = None
         self.told = f"it did not come to rest within {self._limit} incarnations"
+        after: Look | None = None
+        resting: Look | None = None
+        landed: list[str] = []
         try:
-            while run.lives < self._limit:
-                if run.lives == 1 and self.faults and run.faults_fired == self.faults:
-                    state = persistent_state(run)
-                life = run.born()
-                found = self._live(life)
-                if found is not None:
-                    ending, instance = found
-                    life.over = True
-                    break
+            with self.limit:
+                while run.lives < self._limit:
+                    if run.lives == 1 and self.faults and run.faults_fired == self.faults:
+                        state = persistent_state(run)
+                    life = run.born()
+                    found = self._live(life)
+                    if found is not None:
+                        ending, instance = found
+                        life.over = True
+                        break
+            for straggler in set(threading.enumerate()) - threads:
+                straggler.join(STRAGGLERS)
+            self.finish()
+            with self.limit:
+                resting = Look.at(run.world) if ending == "rested" and run.late else None
+                landed = run.land() if ending == "rested" else []
+                after = Look.at(run.world, kept=False)
         except TimeIsUp:
             ending, self.told = "hung", "a call did not return within the time limit"
+            self.finish()
         instance = instance or run.instance
-        for straggler in set(threading.enumerate()) - threads:
-            straggler.join(STRAGGLERS)
-        self.finish()
-        landed = run.land() if ending == "rested" else []
         return Outcome(
             schedule=self.schedule,
             ending=ending,
             instance=instance,
             before=before,
-            after=Look.at(run.world, kept=False),
+            after=after,
             world=run.world,
             run=run,
             settled=tuple(self.operator.settled),
             landed=tuple(landed),
+            resting=resting,
             told=self.told if ending != "rested" else "",
             state_reached=state,
             decided_at=self.operator.first_at,
@@ -172,6 +186,9 @@ class Runner:
         except KeyboardInterrupt:
             if not life.interrupted:
                 raise
+            return None
+        except ENDS_OF_PROCESS as error:
+            self.told = f"{self.told.partition(' (')[0]} ({type(error).__name__} came out of a step)"
             return None
         except StoreError:
             return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +34,6 @@ from sagafsm.drivers.effects import (
 from sagafsm.drivers.journal import unheard
 from sagafsm.drivers.lease import Lease, _running
 from sagafsm.drivers.settings import Settings
-from sagafsm.drivers.workers import as_coroutine
 from sagafsm.driving import Driving
 from sagafsm.errors import IllegalTransition, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
@@ -45,11 +44,23 @@ from sagafsm.store import Store
 from sagafsm.verify.clock import VirtualClock
 from sagafsm.verify.interception import Interception
 from sagafsm.verify.ledger import Ledger
-from sagafsm.verify.life import Answered, Called, Change, Crashed, Life, Passed, Plan, Refused, TimedOut
+from sagafsm.verify.life import (
+    ENDS_OF_PROCESS,
+    Answered,
+    Called,
+    Change,
+    Crashed,
+    Life,
+    Passed,
+    Plan,
+    Refused,
+    TimedOut,
+)
 from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.proxies import rebound, watched
 from sagafsm.verify.schedule import Kind, Operator, Point, Turns
 from sagafsm.verify.stores import ROOT, Connection, path_of
+from sagafsm.verify.world import is_within, places
 
 MAX_PAYLOAD = 1_048_576
 LEASE = timedelta(seconds=30)
@@ -92,7 +103,7 @@ class Setting:
     store: Callable[[], Store]
     memory: ProcessMemory
     signals: Mapping[str, Any]
-    loop: Callable[[], asyncio.AbstractEventLoop]
+    awaited: Callable[[Any], Any]
 
 
 @attrs.define(eq=False)
@@ -115,6 +126,7 @@ class Simulation:
     passed: list[Passed] = attrs.field(factory=list, init=False)
     calls: list[Called] = attrs.field(factory=list, init=False)
     changes: list[Change] = attrs.field(factory=list, init=False)
+    unseen: list[tuple[str, str]] = attrs.field(factory=list, init=False)
     # Appends, by instance, and the faults between them.
     timeline: list[Passed | tuple[str, Sequence[e.Event]]] = attrs.field(factory=list, init=False)
     outages: set[str] = attrs.field(factory=set, init=False)
@@ -258,14 +270,28 @@ class Simulation:
         return value
 
     def _value(self, called: Called) -> Any:
-        call = called.call
+        call, before = called.call, self._look()
         value = call.function.call(*call.positional, **call.named)
         if inspect.isawaitable(value):
-            value = self.setting.loop().run_until_complete(as_coroutine(value))
+            value = self.setting.awaited(value)
         called.returned, called.value = True, value
+        self._note_unseen(called, before)
         if self._ledger is not None:
             self._ledger.note(called)
         return value
+
+    def _look(self) -> Any:
+        return copy.deepcopy(self.world.snapshot()) if self.traces and self._ledger is None else None
+
+    def _note_unseen(self, called: Called, before: Any) -> None:
+        """Note what a function changed otherwise than by calls of resources."""
+        if before is None:
+            return
+        known = [place for change in self.changes if change.called is called for place in change.places]
+        changed = places(before, self.world.snapshot())
+        unseen = sorted(place for place in changed if not any(is_within(place, each) for each in known))
+        if unseen:
+            self.unseen.append((called.path, unseen[0]))
 
     def interrupt(self, life: Life, called: Called) -> NoReturn:
         """Have Ctrl-C come now."""
@@ -308,7 +334,7 @@ class Simulation:
         try:
             other = self.born()
             self.start(other, self.operations(other))
-        except (Crashed, SagaError):
+        except (Crashed, SagaError, *ENDS_OF_PROCESS):
             # It has its own troubles; whoever comes next goes on.
             pass
         except KeyboardInterrupt:
@@ -332,7 +358,7 @@ class Simulation:
             named = {name: rebound(value, mine) for name, value in call.named.items()}
             value = call.function.call(*positional, **named)
             if inspect.isawaitable(value):
-                value = self.setting.loop().run_until_complete(as_coroutine(value))
+                value = self.setting.awaited(value)
             return value
         finally:
             self._replay = outer
@@ -346,8 +372,8 @@ class Simulation:
             try:
                 value = call()
                 if inspect.isawaitable(value):
-                    self.setting.loop().run_until_complete(as_coroutine(value))
-            except Exception:  # noqa: BLE001, S112 - the service refuses it, as it well may
+                    self.setting.awaited(value)
+            except (Exception, *ENDS_OF_PROCESS):  # noqa: BLE001, S112 - the service refuses it, as it well may
                 continue
             landed.append(name)
         self.is_landing = False
@@ -372,7 +398,10 @@ class Simulation:
 
 def _forget_traceback(error: BaseException | None) -> None:
     """Nobody reads it unless the run is traced, and putting it into words takes longer than all else in a run."""
-    while error is not None:
+    seen: set[int] = set()
+    # An error may be its own cause.
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 

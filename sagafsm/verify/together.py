@@ -11,7 +11,7 @@ from sagafsm.errors import SagaError
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations
 from sagafsm.verify.life import Life
-from sagafsm.verify.runs import Outcome, Runner
+from sagafsm.verify.runs import Outcome, Runner, TimeIsUp
 from sagafsm.verify.schedule import Kind, Point, Schedule
 from sagafsm.verify.simulation import Simulation
 from sagafsm.verify.stores import ROOT
@@ -79,7 +79,7 @@ def beside(trials: Trials, scenario: Scenario, order: Sequence[bool], refused: S
                     both[turn].goes_on()
                 if all(driven.instance.is_at_rest for driven in both):
                     break
-        except SagaError:
+        except (SagaError, TimeIsUp):
             return None
     first, second = both
     if not first.instance.is_at_rest or first.instance.state != second.instance.state:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -94,12 +93,10 @@ class Trials:
             traces=traces,
         )
         self.current = simulation
-        runner = Runner(
-            simulation, schedule, scenario.reads, faults=5 if plan else len(schedule), finish=self.watch.finish_tasks
-        )
+        faults = 5 if plan else len(schedule)
+        runner = Runner(simulation, schedule, scenario.reads, self.watch, faults, finish=self.watch.finish_tasks)
         self.runs += 1
-        with self.watch:
-            outcome = runner.outcome(scenario.before)
+        outcome = runner.outcome(scenario.before)
         self._note(outcome)
         return outcome
 
@@ -199,12 +196,10 @@ def extensions(outcome: Outcome, *, first: bool) -> Iterator[Schedule]:
 _CREATION = Point("commit/InstanceCreated")
 
 
-def setting_of(
-    saga: Defined, store: Callable[[], Store], signals: Any, loop: Callable[[], asyncio.AbstractEventLoop]
-) -> Setting:
+def setting_of(saga: Defined, store: Callable[[], Store], signals: Any, awaited: Callable[[Any], Any]) -> Setting:
     """What all runs of a verification share."""
     definition = saga.definition
-    return Setting(Pinned(definition), store, ProcessMemory.of(definition), signals, loop)
+    return Setting(Pinned(definition), store, ProcessMemory.of(definition), signals, awaited)
 
 
 def budget_until(budget: timedelta) -> float:

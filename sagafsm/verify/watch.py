@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
 import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import attrs
 
+from sagafsm.drivers.workers import as_coroutine
 from sagafsm.verify.runs import STRAGGLERS, TimeIsUp
 
 T = TypeVar("T")
@@ -21,20 +23,46 @@ TICK = 0.05
 GRACE = 1.0
 
 
+class Abandoned(BaseException):
+    """The verification is over: its thread has nothing to go on with."""
+
+
 @attrs.define(eq=False)
 class Watch:
     """The present run's beginning. Within a `with` block the time limit holds."""
 
     limit: timedelta
     begun: float | None = attrs.field(default=None, init=False)
+    stopped: bool = attrs.field(default=False, init=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def __enter__(self) -> Self:
+        if self.stopped:
+            raise Abandoned
         self.begun = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.begun = None
+        while True:
+            try:
+                with self._lock:
+                    self.begun = None
+                # What is on its way now would hit what comes after the run.
+                _raise_in(threading.get_ident(), None)
+            except TimeIsUp:
+                continue
+            return
+
+    def interrupt(self, thread: int) -> None:
+        """Have the present run raise `TimeIsUp` in its thread, also while it waits for a coroutine."""
+        with self._lock:
+            if self.begun is None:
+                return
+            _raise_in(thread, TimeIsUp)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_wake)
 
     @property
     def overdue(self) -> float:
@@ -50,21 +78,43 @@ class Watch:
             self._loop.set_exception_handler(lambda *_: None)
         return self._loop
 
+    def awaited(self, value: Any) -> Any:
+        """What an awaitable gives. A Ctrl-C in it ends the tasks that it has begun, as the end of a loop does."""
+        try:
+            return self.loop().run_until_complete(as_coroutine(value))
+        except (KeyboardInterrupt, SystemExit):
+            self._end_tasks()
+            raise
+
     def finish_tasks(self) -> None:
         """Let the tasks that a run left behind come to their end, for a moment."""
         if self._loop is not None and (left := asyncio.all_tasks(self._loop)):
-            self._loop.run_until_complete(asyncio.wait(left, timeout=STRAGGLERS))
-            for task in left:
-                task.cancel()
+            self._settle(left)
+            self._end_tasks()
 
     def close(self) -> None:
         """Let the loop go, with whatever was left on it."""
         if self._loop is not None:
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            self._end_tasks()
             self._loop.close()
             self._loop = None
+
+    def _end_tasks(self) -> None:
+        """Cancel the tasks that are left, and let them notice."""
+        if self._loop is not None and (left := asyncio.all_tasks(self._loop)):
+            for task in left:
+                task.cancel()
+            self._settle(left)
+
+    def _settle(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """Wait for tasks, for a moment. A Ctrl-C that one of them was hit by comes out of the loop once for each."""
+        for _ in range(len(tasks) + 1):
+            left = {task for task in tasks if not task.done()}
+            if not left:
+                return
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                self.loop().run_until_complete(asyncio.wait(left, timeout=STRAGGLERS))
+                return
 
 
 class Watched(Generic[T]):
@@ -99,16 +149,26 @@ class Watched(Generic[T]):
                 self.thread.join(TICK)
                 overdue = self.watch.overdue
                 if overdue > GRACE:
+                    # Whenever it comes back, no further run is begun.
+                    self.watch.stopped = True
                     return given_up()
-                if overdue:
-                    self._interrupt(TimeIsUp)
+                if overdue and self.thread.ident is not None:
+                    self.watch.interrupt(self.thread.ident)
         except BaseException:
-            self._interrupt(KeyboardInterrupt)
+            self.watch.stopped = True
+            if self.thread.ident is not None:
+                _raise_in(self.thread.ident, KeyboardInterrupt)
             raise
         if self.error is not None:
             raise self.error
         return self.result  # type: ignore[return-value]  # the work has returned it
 
-    def _interrupt(self, error: type[BaseException]) -> None:
-        if self.thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(error))
+
+def _wake() -> None:
+    """Nothing; a loop that waits comes back for it."""
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Have a thread raise an error as soon as it can; None: not raise what it has not raised yet."""
+    raised = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)

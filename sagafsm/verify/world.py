@@ -77,7 +77,8 @@ def copied(world: Any) -> Any:
 def can_be_copied(world: Any) -> bool:
     """Whether a copy can be made, and is as the world is."""
     try:
-        return bool(copied(world).snapshot() == world.snapshot())
+        copy = copied(world)
+        return copy is not world and bool(copy.snapshot() == world.snapshot())
     except Exception:  # noqa: BLE001 - whatever a user's copy raises: then it cannot be copied
         return False
 
@@ -211,3 +212,8 @@ def _shown(value: Any) -> str:
 def places(before: Any, after: Any) -> frozenset[str]:
     """The places of `changes`."""
     return frozenset(change.partition(": ")[0] for change in changes(before, after))
+
+
+def is_within(place: str, known: str) -> bool:
+    """Whether one of two places is, or holds, the other."""
+    return place.startswith(known) or known.startswith(place)
