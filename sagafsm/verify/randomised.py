@@ -26,8 +26,14 @@ def examples_of(strategy: Any, number: int) -> list[Any]:
 
     drawn: list[Any] = []
 
-    @settings(max_examples=number, database=None, deadline=None, derandomize=True, phases=[Phase.generate])
-    @settings(suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(strategy)
     def collect(value: Any) -> None:
         if not any(value == other for other in drawn):
