@@ -52,13 +52,17 @@ def report_of(*findings: Finding, **given_: Any) -> Report:
         ),
         (
             {"schedules": 99, "faults": 1, "skipped": 1234, "equal": 5, "steps": 2, "inputs": 1, "states": 7},
-            "99 schedules: all of up to 1 fault, 1,234 of 2 skipped for lack of time, 5 of them by a run that goes on "
-            "alike; any number of crashes (7 states, not all); 2 steps; 1 input",
+            (
+                "99 schedules: all of up to 1 fault, 1,234 of 2 skipped for lack of time, 5 of them by a run that goes on "
+                "alike; any number of crashes (7 states, not all); 2 steps; 1 input"
+            ),
         ),
         (
             {"schedules": 5, "faults": 2, "skipped": 0, "steps": 1, "inputs": 1, "drawn": 1200, "together": 3},
-            "5 schedules: all of up to 2 faults; 1,200 of more faults at random; 3 of two instances at once; 1 step; "
-            "1 input",
+            (
+                "5 schedules: all of up to 2 faults; 1,200 of more faults at random; 3 of two instances at once; 1 step; "
+                "1 input"
+            ),
         ),
     ],
 )
