@@ -38,7 +38,7 @@ Budget = Annotated[float, typer.Option("--budget", min=0.001, max=1e6, help="Go 
 AsJson = Annotated[bool, typer.Option("--json", help="The whole report, as JSON.")]
 Text = Annotated[str | None, typer.Option("--schedule", help="Run exactly this one, as a finding gives it.")]
 Files = Annotated[list[Path] | None, typer.Argument(help="Kept failures, as `sagafsm verify` names them.")]
-All = Annotated[bool, typer.Option("--all", help=f"All that are kept in {FOLDER}.")]
+All = Annotated[bool, typer.Option("--all", help=f"All that are kept in {FOLDER}, as without any file.")]
 
 
 def verify(
@@ -102,10 +102,10 @@ def replay(files: Files = None, all_: All = False) -> None:
 
     Exits with 0 when all are fixed, 1 when one still fails, 2 on wrong usage, 3 when one could not be run.
     """
-    if bool(files) == all_:
-        raise typer.BadParameter(f"give the files to replay, or --all for those in {FOLDER}")
+    if files and all_:
+        raise typer.BadParameter(f"give the files to replay, or --all for those in {FOLDER}, not both")
     with _as_usage():
-        kept = list(kept_in(FOLDER)) if all_ else [(path, read(path)) for path in files or ()]
+        kept = [(path, read(path)) for path in files] if files else list(kept_in(FOLDER))
     if not kept:
         typer.echo(f"no failure is kept in {FOLDER}")
     verdicts = [_replayed(path, failure) for path, failure in kept]

@@ -187,7 +187,11 @@ class WorkerCall:
                 self.future.set_exception(KeyboardInterrupt())
             if ident is not None and not self._ended and not self._sent:
                 self._sent = True
-                interrupt = ctypes.py_object(KeyboardInterrupt)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), interrupt)
+                self._raise()
         if thread is not None and ident is not None and thread.is_alive():
             thread.join()
+
+    def _raise(self) -> None:
+        """Have KeyboardInterrupt raised in the call's thread."""
+        ident, interrupt = ctypes.c_ulong(self._ident or 0), ctypes.py_object(KeyboardInterrupt)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, interrupt)

@@ -9,11 +9,13 @@ from typing import Literal, get_args
 import attrs
 
 from sagafsm import events as e
+from sagafsm.verify.life import Passed
 from sagafsm.verify.memory import codes_of
 from sagafsm.verify.operator import Settled
 from sagafsm.verify.runs import Outcome
 from sagafsm.verify.simulation import CANCEL, Simulation
-from sagafsm.verify.world import Look, agrees, changes, falls_short, places
+from sagafsm.verify.stores import path_of
+from sagafsm.verify.world import Look, agrees, changes, falls_short, places, rekeyed
 
 FindingKind = Literal[
     "left_behind",
@@ -120,12 +122,25 @@ class Oracle:
             yield from self._blame("left_behind", outcome, self.before)
         elif outcome.state == "completed" and self._reference_completed and self.reference is not None:
             assert self.reference.after is not None  # noqa: S101 - it rested
-            if not agrees(outcome.world, self._least, outcome.after):
+            if not self._agrees_with_reference(outcome, outcome.after):
                 yield from self._blame("differs", outcome, self.reference.after)
             else:
                 for key in falls_short(self.reference.after, outcome.after):
                     told = f"there is less in {key!r} than after a run without faults"
                     yield Violation("differs", _last_hit(outcome), told, (told,))
+
+    def _agrees_with_reference(self, outcome: Outcome, after: Look) -> bool:
+        """Whether the world is as after a run without faults, but for keys that differ from run to run.
+
+        The keys of a nested saga's steps count from when it was created, which a backoff before it puts off.
+        """
+        assert self.reference is not None  # noqa: S101 - asked for where there is one
+        if agrees(outcome.world, self._least, after):
+            return True
+        mine, theirs = keys_of(outcome), keys_of(self.reference)
+        if mine.keys() == theirs.keys():
+            return False
+        return agrees(outcome.world, rekeyed(self._least, theirs), rekeyed(after, mine))
 
     @property
     def _reference_completed(self) -> bool:
@@ -149,6 +164,18 @@ class Oracle:
         for step in self._blamed[key]:
             hides = kind == "left_behind" and step in self.effectless
             yield Violation("misleading_residue" if hides else kind, step, "", left)
+
+
+def keys_of(outcome: Outcome) -> dict[str, str]:
+    """The keys that a run gave its calls, each with the step and direction that it belongs to."""
+    found: dict[str, str] = {}
+    for entry in outcome.run.timeline:
+        if not isinstance(entry, Passed):
+            instance_id, events = entry
+            for event in events:
+                if isinstance(event, (e.StepStarted, e.CompensationStarted)):
+                    found[event.key] = f"{type(event).__name__} {path_of(instance_id, event.step)}"
+    return found
 
 
 def to_blame(traced: Outcome, where: frozenset[str]) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ class Interceptor(Protocol):
 
 
 def watched(name: str, resource: Any, interceptor: Interceptor) -> Any:
-    """A resource whose calls are intercepted; it looks like the resource in all else."""
-    return _Watched(name, resource, interceptor)
+    """A resource whose calls are intercepted; it looks like the resource in all else. A plain value is as it is."""
+    return resource if isinstance(resource, _PLAIN) else _Watched(name, resource, interceptor)
 
 
 def rebound(value: Any, interceptor: Interceptor) -> Any:
@@ -122,6 +122,12 @@ class _Watched:
 
     async def __aexit__(self, *error: Any) -> Any:
         return await _point(f"{self._name}.__aexit__", self._target.__aexit__, self._interceptor)(*error)
+
+    def __aiter__(self) -> Any:
+        return self._target.__aiter__()
+
+    def __next__(self) -> Any:
+        return next(self._target)
 
 
 def _point(name: str, method: Callable[..., Any], interceptor: Interceptor) -> Callable[..., Any]:

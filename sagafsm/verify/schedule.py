@@ -195,6 +195,9 @@ def nearest(point: Point, known: Iterable[Point]) -> Point | None:
 
 def faults_at(point: Point, *, intercepted: bool) -> Sequence[Kind]:
     """What is tried at a point; `intercepted`: the function there calls resources, which are points of their own."""
+    if point.call.endswith(("__exit__", "__aexit__")):
+        # What it ends may be a transaction or a mere connection: that it is refused says nothing of what is done.
+        return ("raise_after", "crash", "crash_after", "interrupt")
     match point.role, bool(point.call):
         case "commit", _:
             return ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel", "duplicate")

@@ -353,6 +353,11 @@ class Simulation:
         self.is_landing = False
         return landed
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether calls are answered from a recording, and reach nothing."""
+        return self._replay is not None
+
     def recorded(self, name: str) -> Answered | None:
         """What a call is answered from a recording; None: it is not one."""
         if self._replay is None:

@@ -105,6 +105,27 @@ class Look:
         return {key: value for key, value in self.state.items() if key not in self.grows}
 
 
+def rekeyed(look: Look, names: Mapping[str, str]) -> Look:
+    """The same with names in place of keys, so that what was made under different keys can be compared."""
+    return Look(_renamed(look.state, names), look.grows)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    match value:
+        case str():
+            for key, name in names.items():
+                value = value.replace(key, name)
+            return value
+        case Mapping():
+            return {_renamed(key, names): _renamed(item, names) for key, item in value.items()}
+        case tuple() if hasattr(value, "_fields"):
+            return type(value)(*(_renamed(item, names) for item in value))
+        case list() | tuple() | set() | frozenset():
+            return type(value)(_renamed(item, names) for item in value)
+        case _:
+            return value
+
+
 def agrees(world: Any, before: Look, after: Look) -> bool:
     """Whether a world is as it was, but for the parts that may only grow, which did nothing else."""
     if not all(has_grown(value, after.grows.get(key)) for key, value in before.grows.items()):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, OutcomeUnknown, Saga
+from sagafsm.command import Run, RunAction, RunCompensation, RunProbe
+from sagafsm.drivers.effects import Answer, Refusal, Silence
+from sagafsm.drivers.reading import Reading, called
+from sagafsm.outcome import Raised, TimedOut
 from sagafsm.store import Store
 from support.bench import Bench, lines
 
@@ -62,3 +67,60 @@ def test_a_probe_that_does_not_answer_cannot_tell(answer: Any, way: str, memory:
     expected = f"the probe of step 'a' returned {answer!r}, which is none of Done(result), NOT_DONE, IN_DOUBT"
     assert ("probe", f"TypeError: {expected}") == (doubt.reason, str(doubt.error))
     assert ["in_doubt"] == [block.reason for block in bench.get().blocked]
+
+
+def test_a_silence_names_the_time_that_its_call_had() -> None:
+    """A compensation has another than its action, and a probe has none."""
+    saga = Saga("order")
+    saga.add_step(
+        "a", sold_out, sold_out, probe=sold_out, timeout=timedelta(seconds=1), compensation_timeout=timedelta(seconds=2)
+    )
+    reading = Reading(saga.definition, "o-1", 100)
+    late: Any = None
+    for command, seconds in ((RunAction, 1), (RunCompensation, 2), (RunProbe, 0)):
+        outcome = reading.outcome(command(step="a", attempt=1, key="k"), Silence(late))
+        assert isinstance(outcome, TimedOut)
+        assert f"no answer within {seconds} s" == str(outcome.error)
+
+
+def test_what_the_caller_was_handling_goes_with_the_refusal() -> None:
+    """It is what the outcome's evidence leaves out."""
+    saga = Saga("order")
+    saga.add_step("a", sold_out)
+    error, outer = ValueError("sold out"), ConnectionError("gone")
+    outcome = Reading(saga.definition, "o-1", 100).outcome(
+        RunAction(step="a", attempt=1, key="k"), Refusal(error, outer)
+    )
+    assert isinstance(outcome, Raised)
+    assert error is outcome.error
+    assert outer is outcome.outer
+
+
+@pytest.mark.parametrize(("command", "direction"), [(RunAction, "action"), (RunCompensation, "compensation")])
+def test_what_came_too_late_is_a_fact_of_its_own(command: type[Run], direction: str) -> None:
+    """What it returned, what it raised, or why that cannot be stored, with the attempt that it was."""
+    saga = Saga("order")
+    saga.add_step("a", sold_out, sold_out)
+    reading, run = Reading(saga.definition, "o-1", 100), command(step="a", attempt=3, key="k")
+    returned = reading.late(run, Answer(1))
+    raised = reading.late(run, Refusal(ValueError("sold out")))
+    unstorable = reading.late(run, Answer("x" * 200))
+    assert [("a", 3, direction)] * 3 == [
+        (late.step, late.attempt, late.direction) for late in (returned, raised, unstorable)
+    ]
+    assert ("1", None) == (returned.result_json, returned.error)
+    assert (None, "ValueError: sold out") == (raised.result_json, str(raised.error))
+    assert unstorable.error is not None
+    assert "sagafsm.errors.PayloadError" == unstorable.error.type
+
+
+def test_a_command_without_a_function_is_named() -> None:
+    """It says which step, and what for."""
+    child = Saga("payment")
+    child.add_step("charge", sold_out)
+    saga = Saga("order")
+    saga.add_saga("pay", child)
+    command = RunAction(step="pay", attempt=1, key="k")
+    with pytest.raises(TypeError) as caught:
+        called(saga.definition.by_name["pay"], command)
+    assert f"step 'pay' has no function for {command!r}" == str(caught.value)

@@ -348,3 +348,20 @@ def test_a_child_of_a_fork_has_a_thread_of_its_own(memory: Store) -> None:
     assert in_child(child)
     assert asyncio.run(main("b"))
     writer.close()
+
+
+def test_a_closed_writer_makes_no_calls() -> None:
+    """Whoever asks is told; its thread has ended, and would have kept no process alive."""
+
+    async def main() -> None:
+        writer = Writer()
+        await writer.ask(StoreCall(lambda: None))
+        thread = writer._thread
+        assert thread is not None
+        assert thread.daemon
+        writer.close()
+        assert not thread.is_alive()
+        with pytest.raises(StoreError, match=r"^the orchestrator is closed, and calls its store no more"):
+            writer.ask(StoreCall(lambda: None))
+
+    asyncio.run(main())

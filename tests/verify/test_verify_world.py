@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -11,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm.errors import RequestError
+from sagafsm.retry import Retry
+from sagafsm.saga import Saga
+from sagafsm.verify import verify
 from sagafsm.verify.world import (
     Look,
     World,
@@ -289,3 +293,39 @@ def test_differences_are_told_by_their_place(before: Any, after: Any, told: list
     """As a reader would write the place in Python; long values are cut short."""
     assert told == changes(before, after)
     assert frozenset(line.partition(": ")[0] for line in told) == places(before, after)
+
+
+def test_keys_of_a_nested_saga_that_was_put_off_are_as_good_as_those_without() -> None:
+    """A backoff before it puts its creation off, from which its keys count: that is no difference."""
+
+    class Shelf:
+        def __init__(self) -> None:
+            self.held: dict[str, int] = {}
+
+        def hold(self, key: str) -> None:
+            self.held[key] = 1
+
+        def free(self, key: str) -> None:
+            self.held.pop(key, None)
+
+    class Town:
+        def __init__(self) -> None:
+            self.shelf = Shelf()
+
+        def resources(self) -> dict[str, Any]:
+            return {"shelf": self.shelf}
+
+        def snapshot(self) -> Any:
+            return dict(self.shelf.held)
+
+    def step(saga: Saga, name: str, **options: Any) -> None:
+        hold = lambda shelf, ctx: shelf.hold(ctx.idempotency_key)  # noqa: E731 - both in one line each
+        free = lambda shelf, ctx: shelf.free(ctx.action_key)  # noqa: E731
+        saga.add_step(name, hold, free, in_doubt="compensate", **options)
+
+    papers, trip = Saga("papers", resources=["shelf"]), Saga("trip", resources=["shelf"])
+    step(papers, "visa")
+    step(trip, "hotel", retry=Retry(2, backoff=timedelta(seconds=1)))
+    trip.add_saga("papers", papers)
+
+    assert verify(trip, Town, depth=1).ok

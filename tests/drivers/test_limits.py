@@ -1,0 +1,97 @@
+"""`max_concurrency`: a call waits while as many run as may, and each end wakes one that waits, never more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from sagafsm import Saga
+from sagafsm.command import Run, RunAction, RunCompensation
+from sagafsm.definition import Definition
+from sagafsm.drivers.limits import Key, Limits
+
+KEY: Key = ("order", 1, "a")
+CALL = RunAction(step="a", attempt=1, key="k")
+
+
+def definition(limit: int | None) -> Definition:
+    saga = Saga("order")
+    saga.add_step("a", lambda: None, lambda: None, max_concurrency=limit)
+    return saga.definition
+
+
+def returns_at_once(wait: Coroutine[Any, Any, None]) -> bool:
+    try:
+        wait.send(None)
+    except StopIteration:
+        return True
+    wait.close()
+    return False
+
+
+def test_as_many_run_as_may() -> None:
+    """Each takes a turn and gives it back; what is not limited is not counted."""
+    limits, two = Limits(), definition(2)
+    assert [True, True, False] == [limits.take(two, CALL) for _ in range(3)]
+    limits.give(two, CALL)
+    assert [True, False] == [limits.take(two, CALL) for _ in range(2)]
+    undo: Run = RunCompensation(step="a", attempt=1, key="k")
+    assert limits.take(two, undo)
+    assert [True] * 3 == [limits.take(definition(None), CALL) for _ in range(3)]
+
+
+def test_where_none_runs_nobody_waits() -> None:
+    """A step that was never called is free, also where only one may run."""
+    assert returns_at_once(Limits().freed(KEY, 1))
+
+
+def test_where_fewer_run_than_may_nobody_waits() -> None:
+    """Of two, one runs: another may."""
+    limits = Limits()
+    limits.take(definition(2), CALL)
+    assert returns_at_once(limits.freed(KEY, 2))
+
+
+def test_an_end_wakes_one() -> None:
+    """In the order in which they came; `pass_on` wakes the next only where there is room."""
+
+    async def main() -> None:
+        limits, one = Limits(), definition(1)
+        limits.take(one, CALL)
+        waiting = [asyncio.create_task(limits.freed(KEY, 1)) for _ in range(3)]
+
+        async def woken() -> list[bool]:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return [task.done() for task in waiting]
+
+        assert [False, False, False] == await woken()
+        limits.pass_on(KEY, 1)
+        assert [False, False, False] == await woken()
+        limits.give(one, CALL)
+        assert [True, False, False] == await woken()
+        limits.pass_on(KEY, 1)
+        assert [True, True, False] == await woken()
+        limits.take(one, CALL)
+        limits.pass_on(KEY, 1)
+        assert [True, True, False] == await woken()
+        waiting[2].cancel()
+
+    asyncio.run(main())
+
+
+def test_one_that_is_cancelled_as_it_is_woken_wakes_the_next() -> None:
+    """A turn that nobody takes is lost to none."""
+
+    async def main() -> None:
+        limits, one = Limits(), definition(1)
+        limits.take(one, CALL)
+        first, second = (asyncio.create_task(limits.freed(KEY, 1)) for _ in range(2))
+        await asyncio.sleep(0)
+        limits.give(one, CALL)
+        first.cancel()
+        await asyncio.wait_for(second, 0.5)
+        assert first.cancelled()
+
+    asyncio.run(main())
