@@ -48,14 +48,14 @@ def naively(saga: Saga, world: Any, faults: int) -> dict[tuple[str, str], int]:
                     longer.append(schedule.with_fault(Fault(passed.point, kind)))  # type: ignore[arg-type]
         level = []
         for schedule in longer:
-            broken = False
-            # Where nothing is asked, nothing can be decided otherwise.
-            operators = ("truth", "compensate") if bench.run(str(schedule)).asked else ("truth",)
-            for operator in operators:
-                for violation in bench.judge(str(attrs.evolve(schedule, operator=operator))):
-                    broken = True
-                    found.setdefault((violation.kind, violation.step), number)
-            level += [] if broken else [schedule]
+            outcome = bench.run(str(schedule))
+            violations = bench.violations(outcome)
+            if outcome.asked:
+                # Only then could anything be decided otherwise.
+                violations += bench.judge(str(attrs.evolve(schedule, operator="compensate")))
+            for violation in violations:
+                found.setdefault((violation.kind, violation.step), number)
+            level += [] if violations else [schedule]
     return found
 
 
