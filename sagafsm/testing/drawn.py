@@ -114,15 +114,13 @@ def saga_of(name: str, steps: tuple[DrawnStep, ...]) -> Saga:
         if step.steps:
             saga.add_saga(step.name, saga_of(f"{name}-{step.name}", step.steps), group=step.group)
         elif not step.effect:
-            saga.add_step(step.name, _look, effect=False, group=step.group)
+            saga.add_step(step.name, _look, effect=False, group=step.group, retry=_retry(step))
         else:
             _add(saga, step)
     return saga
 
 
 def _add(saga: Saga, step: DrawnStep) -> None:
-    # A nested saga's keys depend on when it is created: with no time in between, on nothing that went wrong before.
-    retry = Retry(step.attempts, backoff=timedelta(0), jitter=False)
     when: Callable[..., bool] | None = _holds if step.condition else None
     saga.add_step(
         step.name,
@@ -130,11 +128,16 @@ def _add(saga: Saga, step: DrawnStep) -> None:
         None if step.pivot or step.final else _undo,
         probe=_ask if step.probe else None,
         in_doubt=step.in_doubt,
-        retry=retry,
+        retry=_retry(step),
         pivot=step.pivot,
         group=step.group,
         when=when,
     )
+
+
+def _retry(step: DrawnStep) -> Retry:
+    # A nested saga's keys depend on when it is created: with no time in between, on nothing that went wrong before.
+    return Retry(step.attempts, backoff=timedelta(0), jitter=False)
 
 
 def _do(ctx: Context, service: KeyedWorld) -> str:

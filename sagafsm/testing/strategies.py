@@ -74,13 +74,14 @@ def _grouped(step: DrawnStep, group: str) -> DrawnStep:
 
 def _steps(name: str, *, final: bool, effect: bool = False) -> st.SearchStrategy[DrawnStep]:
     """A step; `effect`: with one for sure, as a saga without any shows nothing in its world."""
-    effectless = st.just(DrawnStep(name=name, effect=False, final=final))
+    # Behind the pivot a step that is refused once has to be called again, or a person is asked without need.
+    fewest = 2 if final else 1
+    effectless = st.just(DrawnStep(name=name, effect=False, final=final, attempts=fewest))
     effective = st.builds(
         DrawnStep,
         name=st.just(name),
         in_doubt=st.sampled_from(_FORWARD if final else _BACKWARD),
-        # Behind the pivot a step that is refused once has to be called again, or a person is asked without need.
-        attempts=st.integers(2 if final else 1, 3),
+        attempts=st.integers(fewest, 3),
         probe=st.booleans(),
         final=st.just(final),
         condition=st.booleans(),

@@ -50,7 +50,10 @@ class Bench:
 
     def judge(self, text: str = "") -> list[Violation]:
         """What is wrong with how it ends."""
-        outcome = self.run(text)
+        return self.violations(self.run(text))
+
+    def violations(self, outcome: Outcome) -> list[Violation]:
+        """What is wrong with how a run ended."""
         try:
             return self.scenario.oracle.violations(outcome)
         finally:

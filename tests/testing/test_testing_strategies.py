@@ -42,6 +42,15 @@ def test_sagas_keep_every_promise(drawn: DrawnSaga) -> None:
     report.assert_ok()
 
 
+@settings(max_examples=200, **QUICK)
+@given(sagas())
+def test_what_follows_the_pivot_is_called_again(drawn: DrawnSaga) -> None:
+    """Also where it has no effect: refused once and never again, it would ask a person without need."""
+    behind = {step.name for step in drawn.steps if step.final}
+
+    assert all(step.retry.attempts > 1 for step in drawn.saga.definition.steps if step.name in behind)
+
+
 @settings(max_examples=50, **QUICK)
 @given(sagas())
 def test_sagas_complete_in_a_real_orchestrator(drawn: DrawnSaga) -> None:

@@ -36,12 +36,11 @@ def test_a_saga_without_a_world_is_verified() -> None:
 
     assert report.ok, str(report)
     assert "what calls within a step do" in report.bounds.not_covered
-    assert (
-        (
-            "without a world the steps' functions were really called, and a ledger counted what was done and undone; it "
-            "cannot see what an undo really undoes, nor two effects of one action"
-        ),
-    ) == report.notes
+    told = (
+        "without a world the steps' functions were really called, and a ledger counted what was done and undone; it "
+        "cannot see what an undo really undoes, nor two effects of one action"
+    )
+    assert (told,) == report.notes
     assert max(seen) > 0
     assert [] == CALLS  # what the process keeps in memory is put back
     assert "verify(ledgered)" == report.call

@@ -201,7 +201,7 @@ def test_what_is_tried_depends_on_the_point(label: str, intercepted: bool, kinds
     assert kinds == tuple(faults_at(Point(label), intercepted=intercepted))
 
 
-@given(st.lists(points, min_size=1, unique_by=str))
+@given(st.lists(points, min_size=1, max_size=5, unique_by=str))
 def test_the_nearest_of_those_known_is_itself(known: list[Point]) -> None:
     """A point that is there is its own nearest."""
     assert known == [nearest(point, known) for point in known]

@@ -1,0 +1,208 @@
+"""What is drawn at random is drawn the same each time, fits its points, and is brought down to what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagafsm import Saga
+from sagafsm.verify import verify
+from sagafsm.verify.randomised import Drawn, Randomised, examples_of, is_strategy
+from sagafsm.verify.schedule import Fault, Point, Schedule, faults_at
+from sagafsm.verify.together import Refusing, beside
+from support.verifying import Bank, Bench, pay, paying, undo
+
+points = st.sampled_from(
+    [
+        Point("commit/InstanceCreated"),
+        Point("a.action"),
+        Point("a.action/s.do"),
+        Point("a.commit/StepSucceeded"),
+        Point("a.compensation/s.undo", 2, 3),
+        Point("a.probe/s.ask"),
+        Point("paid.signal"),
+    ]
+)
+gaps = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1_000)), max_size=5)
+
+
+def impatient() -> Saga:
+    """Loses patience at its third undo, in whichever way the others ended."""
+
+    def back(bank: Any, ctx: Any) -> None:
+        if ctx.attempt < 3:
+            bank.undo(ctx.action_key)
+        else:
+            bank.back.clear()
+            bank.pay("a fee")
+
+    saga = Saga("impatient", resources=["bank"], in_doubt="compensate")
+    saga.add_step("one", pay, back)
+    return saga
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench(impatient(), Bank)
+    yield made
+    made.watch.close()
+
+
+def explored(number: int) -> tuple[list[tuple[Any, str]], int, int]:
+    bench = Bench(impatient(), Bank)
+    randomised = Randomised(bench.trials, [bench.scenario])
+    randomised.explore(number, both=True)
+    bench.watch.close()
+    found = [(key, str(found.schedule)) for key, found in bench.trials.found.items()]
+    return found, randomised.drawn, randomised.together
+
+
+def test_what_is_drawn_is_drawn_the_same_each_time() -> None:
+    """With what was found, down to the schedules."""
+    first = explored(30)
+
+    assert first == explored(30)
+    assert (30, 30) == first[1:]
+
+
+def test_what_needs_three_faults_is_found_and_made_small() -> None:
+    """No fault of it can be dropped; and it replays."""
+    found, _, _ = explored(100)
+    assert ("left_behind", "one") in {key for key, _ in found}
+    for key, text in found:
+        schedule = Schedule.parse(text)
+        bench = Bench(impatient(), Bank)
+
+        def breaks(candidate: Schedule, bench: Bench = bench, key: Any = key) -> bool:
+            return any((violation.kind, violation.step) == key for violation in bench.judge(str(candidate)))
+
+        assert len(schedule) >= 3, text
+        assert breaks(schedule), text
+        for index in range(len(schedule)):
+            fewer = Schedule(schedule.faults[:index] + schedule.faults[index + 1 :], schedule.turns, schedule.operator)
+            assert not breaks(fewer), text
+
+
+@given(gaps, st.lists(points, max_size=30))
+def test_a_drawn_fault_fits_its_point(gaps: list[tuple[int, int]], passed: list[Point]) -> None:
+    """Never more than are drawn, never one that is not tried there, and none before there is an instance."""
+    plan = Drawn(gaps)
+    given_ = [(point, plan.at(point)) for point in passed]
+    injected = [Fault(point, kind) for point, kind in given_ if kind is not None]
+
+    assert injected == plan.fired
+    assert len(injected) <= len(gaps)
+    for fault in injected:
+        assert fault.kind in faults_at(fault.point, intercepted=False)
+        assert fault.point.label not in ("commit/InstanceCreated", "a.action")
+
+
+@given(gaps.filter(bool))
+def test_a_gap_is_that_many_points(gaps: list[tuple[int, int]]) -> None:
+    """The first fault comes after as many points as the first gap says."""
+    plan = Drawn(gaps)
+    kinds = [plan.at(Point("a.action/s.do", number)) for number in range(1, 9)]
+
+    assert gaps[0][0] == next(index for index, kind in enumerate(kinds) if kind is not None)
+
+
+def test_a_strategy_is_told_from_other_values() -> None:
+    for value in (st.integers(), st.just(1), st.builds(Bank), st.integers().map(str), st.lists(st.text())):
+        assert is_strategy(value)
+    for value in (1, [1], "hypothesis", Bank, Bank(), None):
+        assert not is_strategy(value)
+
+
+@pytest.mark.parametrize("number", [1, 3, 6])
+def test_examples_are_the_same_each_time_and_differ(number: int) -> None:
+    """No more than were asked for, none twice."""
+    values = examples_of(st.integers(0, 3), number)
+
+    assert values == examples_of(st.integers(0, 3), number)
+    assert len(set(values)) == len(values) <= number
+
+
+def test_drawing_is_told_in_the_bounds() -> None:
+    """How many there were; and that it was not done, where it was not."""
+    assert "more faults at random" in verify(paying(), Bank, depth=1).bounds.not_covered
+    bounds = verify(paying(), Bank, depth="auto").bounds
+    assert (200, 200) == (bounds.drawn, bounds.together)
+    assert "more faults at random" not in bounds.not_covered
+    assert "200 of more faults at random; 200 of two instances at once" in str(bounds)
+
+
+# Two at once ------------------------------------------------------------------------------------------------------
+
+
+class Account(Bank):
+    """A balance that is read and written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.balance = 10
+
+    def snapshot(self) -> Any:
+        return {"balance": self.balance, **super().snapshot()}
+
+    def get(self) -> int:
+        return self.balance
+
+    def set(self, balance: int) -> None:
+        self.balance = balance
+
+
+def overwriting() -> Saga:
+    """Puts back the balance that it read, whoever wrote meanwhile; alone it does no harm."""
+
+    def take(bank: Any) -> int:
+        before: int = bank.get()
+        bank.set(before - 1)
+        return before
+
+    def give(bank: Any, result: int | None) -> None:
+        if result is not None:
+            bank.set(result)
+
+    saga = Saga("overwriting", resources=["bank"], in_doubt="compensate")
+    saga.add_step("take", take, give)
+    saga.add_step("end", pay, undo)
+    return saga
+
+
+def test_what_two_instances_do_to_each_other_is_found() -> None:
+    """Each alone puts back what it found; beside each other the second one undoes the first one's undo."""
+    bench = Bench(overwriting(), Account)
+    assert [] == bench.judge("end.action/bank.pay#1=raise_before")
+
+    outcomes = [beside(bench.trials, bench.scenario, order, (3, 3)) for order in ([0] * 9, [0, 1] * 9)]
+    alone, mixed = (outcome for outcome in outcomes if outcome is not None)
+    assert ("failed", "failed") == (alone.state, mixed.state)
+    assert [] == bench.scenario.oracle.violations(alone)
+    assert ["left_behind"] == [violation.kind for violation in bench.scenario.oracle.violations(mixed)]
+    bench.watch.close()
+
+
+def test_only_one_call_is_refused() -> None:
+    """The n-th of the actions; nothing else is hit."""
+    refusing = Refusing(2)
+    passed = [
+        Point("a.action"),
+        Point("a.action/s.do"),
+        Point("a.compensation/s.undo"),
+        Point("b.action/s.do"),
+        Point("b.action/s.do", 2),
+    ]
+
+    assert [None, None, None, "raise_before", None] == [refusing.at(point) for point in passed]
+
+
+def test_two_that_are_not_refused_both_complete(bench: Bench) -> None:
+    outcome = beside(bench.trials, bench.scenario, [True, False], (99, 99))
+    assert outcome is not None
+
+    assert "completed" == outcome.state
+    assert 2 == len(outcome.world.held)
