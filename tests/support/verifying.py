@@ -34,7 +34,7 @@ class Bench:
         effectless: Sequence[str] = (),
     ) -> None:
         self.watch = Watch(LIMIT)
-        setting = setting_of(saga, store or type(open_store("memory://")), dict(signals or {}), self.watch.loop)
+        setting = setting_of(saga, store or type(open_store("memory://")), dict(signals or {}), self.watch.awaited)
         self.trials = Trials(setting, self.watch, float("inf"), frozenset(effectless))
         self.scenario: Scenario = self.trials.scenario(0, input, factory_of(world))
         self.usual = self.run()

@@ -199,7 +199,7 @@ def test_a_world_that_lacks_what_the_saga_asks_for_is_told() -> None:
         (f.kind, f.message.replace(" and ", ", ").replace(" or ", ", ")) for f in report.errors
     ]
     assert "Add it to what resources() returns." == report.errors[0].advice
-    assert (0, "0 schedules: no faults; 1 step; 1 input; not covered: everything") == (
+    assert (0, "0 schedules: no faults; 1 step; 0 inputs; not covered: everything") == (
         report.schedules,
         str(report.bounds),
     )

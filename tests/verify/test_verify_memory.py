@@ -127,14 +127,14 @@ def test_a_nested_sagas_memory_is_known_too() -> None:
 
 
 def test_what_cannot_be_copied_is_left_alone() -> None:
-    """A list of locks is the same one afterwards; and nothing that no function names is touched."""
+    """A list of locks holds the same ones afterwards; and nothing that no function names is touched."""
     saga = Saga("locking", resources=["bank"], in_doubt="compensate")
     saga.add_step("pay", lock, undo)
     kept, UNNAMED[:] = LOCKS[0], ["by hand"]
     memory = ProcessMemory.of(saga.definition)
     memory.lose()
 
-    assert [] == memory.contents
+    assert [LOCKS] == memory.contents
     assert kept is LOCKS[0]
     assert ["by hand"] == UNNAMED
 
