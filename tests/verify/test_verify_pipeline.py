@@ -137,9 +137,6 @@ def test_every_single_fault_of_three_steps_is_tried() -> None:
         *("ship.action/shop.hold#1", "ship.commit/StepSucceeded#1"),
     ] == [row.point for row in report.matrix]
     assert (1, 0) == (report.bounds.faults, report.bounds.skipped)
-    # Any number of crashes are tried beside them.
-    singles = [grade.tried for grade in report.grades if grade.grade != "crash"]
-    assert 47 - 3 * 3 - 4 * 2 == sum(singles)
 
 
 def test_every_pair_of_a_step_is_tried() -> None:
