@@ -135,7 +135,9 @@ class Runner:
                         life.over = True
                         break
             for straggler in set(threading.enumerate()) - threads:
-                straggler.join(STRAGGLERS)
+                # Somebody else's may not even have begun.
+                with contextlib.suppress(RuntimeError):
+                    straggler.join(STRAGGLERS)
             self.finish()
             with self.limit:
                 resting = Look.at(run.world) if ending == "rested" and run.late else None

@@ -132,3 +132,22 @@ def test_an_error_may_be_its_own_cause() -> None:
     report = verified(reserve)
 
     assert report.ok, str(report)
+
+
+def test_threads_of_others_may_come_and_go() -> None:
+    """As those of an orchestrator in the same process, which are not joined before they have begun."""
+    over = threading.Event()
+
+    def begin_many() -> None:
+        while not over.is_set():
+            threading.Thread(target=int).start()
+
+    other = threading.Thread(target=begin_many)
+    other.start()
+    try:
+        report = verified(lambda shelf, ctx: shelf.hold(ctx.idempotency_key))
+    finally:
+        over.set()
+        other.join()
+
+    assert report.ok, str(report)
