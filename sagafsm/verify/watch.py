@@ -34,6 +34,7 @@ class Watch:
     limit: timedelta
     begun: float | None = attrs.field(default=None, init=False)
     stopped: bool = attrs.field(default=False, init=False)
+    _hit: bool = attrs.field(default=False, init=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
@@ -48,8 +49,10 @@ class Watch:
             try:
                 with self._lock:
                     self.begun = None
-                # What is on its way now would hit what comes after the run.
-                _raise_in(threading.get_ident(), None)
+                if self._hit:
+                    # What is on its way now would hit what comes after the run.
+                    _raise_in(threading.get_ident(), None)
+                    self._hit = False
             except TimeIsUp:
                 continue
             return
@@ -59,6 +62,7 @@ class Watch:
         with self._lock:
             if self.begun is None:
                 return
+            self._hit = True
             _raise_in(thread, TimeIsUp)
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
