@@ -10,7 +10,7 @@ import attrs
 from sagafsm import events as e
 from sagafsm.decision import Verdict
 from sagafsm.drivers.effects import Steps
-from sagafsm.errors import PayloadError
+from sagafsm.errors import IllegalTransition, PayloadError
 from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations
 from sagafsm.record import Block
@@ -89,6 +89,10 @@ class SimulatedOperator:
         self.settled.append(Settled(block.step, block.reason, decision, block.decisions, known, failure, outage))
         try:
             return self.run.perform(life, _steps(operations, instance.id, block, decision, known))  # type: ignore[no-any-return]
+        except IllegalTransition:
+            # A request, or another worker, was quicker: the operator looks again.
+            self.settled.pop()
+            return self.run.start(life, operations)
         except PayloadError:
             # What the action gave cannot be stored, and so cannot be told: undone, or given up.
             way_out: e.Decision = "compensate" if "compensate" in block.decisions else "abandon"

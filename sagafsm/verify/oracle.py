@@ -26,7 +26,6 @@ FindingKind = Literal[
     "after_end",
     "order",
     "misleading_residue",
-    "changed_result",
     "late",
     "do_twice",
     "undo_twice",
