@@ -32,6 +32,12 @@ EXAMS = (
     "test_kill_tree",
     "test_gallery",
     "test_gallery_pieces",
+    "test_testing_plugin",
+    "test_testing_strategies",
+    "test_testing_machine",
+    "test_verify_promises",
+    "test_verify_pipeline",
+    "test_cli_verifying",
 )
 
 

@@ -175,6 +175,7 @@ def swept(entry: Entry, *, pairs: bool) -> list[Trial]:
 
 
 @of(CORRECT)
+@pytest.mark.long
 def test_a_correct_piece_bears_every_fault(entry: Entry) -> None:
     """Completed: the world of the run without faults. Failed: the world as before. Blocked: for doubt or outage alone.
 
