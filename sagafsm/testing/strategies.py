@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import attrs
 from hypothesis import strategies as st
 
 from sagafsm.definition import InDoubt
@@ -63,13 +64,10 @@ def _sagas(draw: st.DrawFn, min_steps: int, max_steps: int) -> DrawnSaga:
             nests = draw(st.integers(0, 4)) == 4
             steps.append(draw(_nested(name) if nests else _steps(name, final=False, effect=not steps)))
     if pivot >= 2 and draw(st.booleans()):
-        steps[:pivot] = [_grouped(step, "g") if index < 2 else step for index, step in enumerate(steps[:pivot])]
+        steps[:pivot] = [
+            attrs.evolve(step, group="g") if index < 2 else step for index, step in enumerate(steps[:pivot])
+        ]
     return DrawnSaga(steps=tuple(steps), input=draw(_INPUTS))
-
-
-def _grouped(step: DrawnStep, group: str) -> DrawnStep:
-    given = {field: getattr(step, field) for field in ("in_doubt", "attempts", "probe", "effect", "condition", "steps")}
-    return DrawnStep(name=step.name, group=group, **given)
 
 
 def _steps(name: str, *, final: bool, effect: bool = False) -> st.SearchStrategy[DrawnStep]:

@@ -158,7 +158,7 @@ class _Task:
             matrix=stages.matrix(),
             contracts=stages.contracts.results(),
             risks=risks_of(self.definition),
-            notes=tuple(self._notes(stages)),
+            notes=tuple(self._notes()),
             seconds=time.perf_counter() - begun,
             replayed=None if planned is None else str(planned),
             call=self._call(),
@@ -271,10 +271,9 @@ class _Task:
             not_covered=tuple(stages.not_covered(without_world=self.world is None)),
         )
 
-    def _notes(self, stages: Stages) -> Iterator[str]:
+    def _notes(self) -> Iterator[str]:
         if self.world is None:
             yield (
                 "without a world the steps' functions were really called, and a ledger counted what was done and "
                 "undone; it cannot see what an undo really undoes, nor two effects of one action"
             )
-        yield from stages.notes

@@ -64,7 +64,7 @@ class Drawn:
             return None
         # A function that calls resources is hit there; whether this one does is not known yet.
         kinds = () if not point.call and point.role != "signal" else faults_at(point, intercepted=False)
-        if not kinds or (point.label == "commit/InstanceCreated" and point.life == 1):
+        if not kinds:
             return None
         kind = kinds[self.gaps[index][1] % len(kinds)]
         self.fired.append(Fault(point, kind))

@@ -199,6 +199,11 @@ def faults_at(point: Point, *, intercepted: bool) -> Sequence[Kind]:
         # What it ends may be a transaction or a mere connection: that it is refused says nothing of what is done.
         return ("raise_after", "crash", "crash_after", "interrupt")
     match point.role, bool(point.call):
+        case "commit", _ if point.call == "InstanceCreated":
+            # There is nothing to be cancelled before the root is created. And no token guards the creation of what is
+            # nested: a worker that has lost the root can still make it.
+            fits: tuple[Kind, ...] = ("cancel",) if point.path else ("duplicate",)
+            return ("crash", "crash_after", "store_fail", "store_ambiguous", *fits)
         case "commit", _:
             return ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel", "duplicate")
         case "signal", _:

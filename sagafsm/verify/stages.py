@@ -35,7 +35,6 @@ class Stages:
     scenarios: list[Scenario] = attrs.field(factory=list, init=False)
     gaps: Gaps = attrs.field(init=False)
     contracts: Contracts = attrs.field(init=False)
-    notes: list[str] = attrs.field(factory=list, init=False)
     complete: int = attrs.field(default=0, init=False)
     skipped: int = attrs.field(default=0, init=False)
     equal: int = attrs.field(default=0, init=False)
@@ -128,7 +127,7 @@ class Stages:
             self.contracts.try_all(scenario)
         self._close()
         for number in range(2, deepest + 1):
-            if not self._is_complete(number - 1):
+            if self.complete < number - 1:
                 break
             reached = self._level(reached, number, keep=number < deepest)
         if depth == "auto":
@@ -149,9 +148,6 @@ class Stages:
         for definition in waiting:
             yield from definition.steps
             waiting.extend(step.child for step in definition.steps if step.child is not None)
-
-    def _is_complete(self, level: int) -> bool:
-        return self.complete >= level
 
     def _level(
         self, begun: Sequence[tuple[Scenario, Sequence[Outcome]]], faults: int, *, keep: bool

@@ -16,8 +16,8 @@ from sagafsm.verify.life import Plan, Planned
 from sagafsm.verify.memory import ProcessMemory
 from sagafsm.verify.minimise import minimised
 from sagafsm.verify.oracle import Oracle, Violation
-from sagafsm.verify.runs import Outcome, Runner, TimeIsUp
-from sagafsm.verify.schedule import KINDS, Fault, Kind, Point, Schedule, faults_at
+from sagafsm.verify.runs import Outcome, Runner
+from sagafsm.verify.schedule import KINDS, Fault, Kind, Schedule, faults_at
 from sagafsm.verify.simulation import Pinned, Setting, Simulation
 from sagafsm.verify.watch import Watch
 from sagafsm.verify.world import Factory, Look, made
@@ -188,15 +188,7 @@ def extensions(outcome: Outcome, *, first: bool) -> Iterator[Schedule]:
         for kind in kinds:
             if kind == "crash" and not first and index:
                 continue
-            if passed.point == _CREATION and kind == "cancel":
-                continue
-            if kind == "duplicate" and passed.point.label.endswith(".commit/InstanceCreated"):
-                # No token guards a creation: a worker that has lost the root can still create what is nested in it.
-                continue
             yield outcome.schedule.with_fault(Fault(passed.point, kind))
-
-
-_CREATION = Point("commit/InstanceCreated")
 
 
 def setting_of(saga: Defined, store: Callable[[], Store], signals: Any, awaited: Callable[[Any], Any]) -> Setting:
@@ -208,6 +200,3 @@ def setting_of(saga: Defined, store: Callable[[], Store], signals: Any, awaited:
 def budget_until(budget: timedelta) -> float:
     """When a budget that begins now is spent."""
     return time.perf_counter() + budget.total_seconds()
-
-
-__all__ = ["Found", "Scenario", "TimeIsUp", "Trials", "budget_until", "extensions", "may_compensate", "setting_of"]

@@ -34,7 +34,6 @@ class Watch:
     limit: timedelta
     begun: float | None = attrs.field(default=None, init=False)
     stopped: bool = attrs.field(default=False, init=False)
-    _hit: bool = attrs.field(default=False, init=False)
     _loop: asyncio.AbstractEventLoop | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
@@ -44,15 +43,15 @@ class Watch:
         self.begun = time.monotonic()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         while True:
             try:
                 with self._lock:
                     self.begun = None
-                if self._hit:
-                    # What is on its way now would hit what comes after the run.
-                    _raise_in(threading.get_ident(), None)
-                    self._hit = False
+                # What is on its way is raised at the end of a loop's turn, here at the latest: nothing after the run is
+                # hit by it. Taken back it would leave Python 3.11 looking for it for ever.
+                for _ in range(2):
+                    pass
             except TimeIsUp:
                 continue
             return
@@ -62,7 +61,6 @@ class Watch:
         with self._lock:
             if self.begun is None:
                 return
-            self._hit = True
             _raise_in(thread, TimeIsUp)
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
@@ -172,7 +170,6 @@ def _wake() -> None:
     """Nothing; a loop that waits comes back for it."""
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Have a thread raise an error as soon as it can; None: not raise what it has not raised yet."""
-    raised = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    """Have a thread raise an error as soon as it can."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))

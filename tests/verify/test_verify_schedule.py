@@ -177,7 +177,12 @@ FUNCTION = ("raise_before", "raise_after", "crash", "crash_after", "interrupt")
         (
             "commit/InstanceCreated",
             False,
-            ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel", "duplicate"),
+            ("crash", "crash_after", "store_fail", "store_ambiguous", "duplicate"),
+        ),
+        (
+            "papers.commit/InstanceCreated",
+            False,
+            ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel"),
         ),
         (
             "a.commit/StepSucceeded",
@@ -197,7 +202,7 @@ FUNCTION = ("raise_before", "raise_after", "crash", "crash_after", "interrupt")
     ],
 )
 def test_what_is_tried_depends_on_the_point(label: str, intercepted: bool, kinds: tuple[Kind, ...]) -> None:
-    """A function is hit as a whole only where it calls no resource; a compensation is never cancelled."""
+    """A function is hit as a whole only where it calls no resource; a compensation, and what is not, is not cancelled."""
     assert kinds == tuple(faults_at(Point(label), intercepted=intercepted))
 
 
