@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
-from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, faults_at
-from sagafsm.verify.together import beside
-from sagafsm.verify.trials import Found, Scenario, Trials
+from sagafsm.verify.schedule import Beside, Fault, Kind, Point, Schedule, faults_at
+from sagafsm.verify.together import tried_beside
+from sagafsm.verify.trials import Scenario, Trials
 
 MOST_FAULTS = 5
 LONGEST_GAP = 10
@@ -110,7 +110,8 @@ class Randomised:
             @given(scenarios, st.lists(st.booleans(), max_size=20), st.integers(1, 12), st.integers(1, 12))
             def two(scenario: Scenario, order: list[bool], first: int, second: int) -> None:
                 if not self.trials.is_over:
-                    self._beside(scenario, order, (first, second))
+                    self.together += 1
+                    tried_beside(self.trials, scenario, Beside("".join(map(str, map(int, order))), (first, second)))
 
             two()
 
@@ -123,19 +124,3 @@ class Randomised:
         for violation in self.trials.judge(scenario, outcome):
             if self.trials.found[violation.kind, violation.step].schedule == schedule:
                 self.trials.shrink(violation.kind, violation.step)
-
-    def _beside(self, scenario: Scenario, order: list[bool], refused: tuple[int, int]) -> None:
-        """Two instances over one world, a command of one, then of the other; each is refused once.
-
-        Where both fail, the world is as before. Where one completes there is nothing to compare with: what a service
-        gives to whom depends on who came first.
-        """
-        self.together += 1
-        outcome = beside(self.trials, scenario, order, refused)
-        if outcome is None or outcome.state != "failed":
-            return
-        for violation in scenario.oracle.violations(outcome):
-            key = (violation.kind, violation.step)
-            if key not in self.trials.found:
-                told = f"{violation.told} (two instances at once, each refused once)".strip()
-                self.trials.keep(Found(attrs.evolve(violation, told=told), outcome.schedule, scenario, outcome))

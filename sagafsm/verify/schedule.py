@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -64,6 +64,7 @@ _GRADE_OF: dict[Kind, Grade] = {
 
 Turns = Literal["first", "last"]
 Operator = Literal["truth", "compensate"]
+_BESIDE = re.compile(r"beside=(?P<order>[01]*)/(?P<first>[1-9]\d*)/(?P<second>[1-9]\d*)")
 _FAULT = re.compile(r"(?P<label>[^#=;\s]+)#(?P<number>[1-9]\d*)(?:@(?P<life>[1-9]\d*))?=(?P<kind>\w+)")
 
 
@@ -122,25 +123,42 @@ class Fault:
 
 
 @attrs.frozen
+class Beside:
+    """Two instances at once over one world: whose command is next, as "0110", then in turns.
+
+    `refused`: which call of a resource by an action is refused, of the first instance and of the second.
+    """
+
+    order: str
+    refused: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"beside={self.order}/{self.refused[0]}/{self.refused[1]}"
+
+
+@attrs.frozen
 class Schedule:
     """What goes wrong in one run, and how what is free is settled.
 
     `turns`: which member of a group answers first, the "first" or the "last" that was started. `operator`: what is
-    decided about a step in doubt: the "truth", or "compensate" wherever that is allowed.
+    decided about a step in doubt: the "truth", or "compensate" wherever that is allowed. `beside`: two instances run at
+    once instead, each refused once, and nothing else goes wrong.
     """
 
     faults: tuple[Fault, ...] = ()
     turns: Turns = "first"
     operator: Operator = "truth"
+    beside: Beside | None = None
 
     def __str__(self) -> str:
         words = [str(fault) for fault in self.faults]
+        words += [] if self.beside is None else [str(self.beside)]
         words += ["turns=last"] if self.turns == "last" else []
         words += ["operator=compensate"] if self.operator == "compensate" else []
         return "; ".join(words) or "no fault"
 
     def __len__(self) -> int:
-        return len(self.faults)
+        return len(self.faults) if self.beside is None else len(self.beside.refused)
 
     @property
     def grades(self) -> tuple[Grade, ...]:
@@ -159,7 +177,7 @@ class Schedule:
             RequestError: a part says nothing; the message names the part, and what it may be.
         """
         faults: list[Fault] = []
-        free: dict[str, str] = {}
+        free: dict[str, Any] = {}
         for part in filter(None, (part.strip() for part in text.split(";"))):
             if part == "no fault":
                 continue
@@ -167,9 +185,13 @@ class Schedule:
                 name, _, value = part.partition("=")
                 free[name] = value
                 continue
+            if (match := _BESIDE.fullmatch(part)) is not None:
+                free["beside"] = Beside(match["order"], (int(match["first"]), int(match["second"])))
+                continue
             faults.append(_fault(part))
-        schedule = cls(tuple(faults))
-        return attrs.evolve(schedule, **free) if free else schedule  # type: ignore[arg-type]  # checked above
+        if faults and "beside" in free:
+            raise RequestError(f"{str(free['beside'])!r} is a schedule by itself: two instances meet no further faults")
+        return cls(tuple(faults), **free)
 
 
 def _fault(part: str) -> Fault:

@@ -17,7 +17,8 @@ from sagafsm.verify.oracle import Violation, to_blame
 from sagafsm.verify.randomised import Randomised
 from sagafsm.verify.report import Finding, Row, Word
 from sagafsm.verify.runs import Outcome
-from sagafsm.verify.schedule import Fault, Kind, Point, Schedule, nearest
+from sagafsm.verify.schedule import Beside, Fault, Kind, Point, Schedule, nearest
+from sagafsm.verify.together import tried_beside
 from sagafsm.verify.trials import Scenario, Trials, extensions
 from sagafsm.verify.world import Factory, Look, can_be_copied, changes, made, places
 
@@ -233,6 +234,9 @@ class Stages:
 
     def replay(self, schedule: Schedule) -> None:
         """Run one schedule, for each scenario; a point that no run comes by is a finding, with the nearest one."""
+        if schedule.beside is not None:
+            self._replay_beside(schedule.beside)
+            return
         outcomes = []
         for scenario in self.usable:
             outcome = self.trials.run(scenario, schedule)
@@ -247,6 +251,12 @@ class Stages:
                 if (fault.point, fault.kind) not in fired:
                     self._unfired(fault, outcomes[0][1], outcomes[0][0])
         self.complete = 0
+
+    def _replay_beside(self, how: Beside) -> None:
+        ended = [tried_beside(self.trials, scenario, how) for scenario in self.usable]
+        if not any(ended):
+            told = f"two instances did not end alike under {str(how)!r}, so that nothing can be told of it"
+            self.gaps.add("unfired", "", told, "Drop that schedule.")
 
     def _unfired(self, fault: Fault, outcome: Outcome, scenario: Scenario) -> None:
         assert scenario.reference is not None  # noqa: S101 - it is usable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import attrs
 
@@ -12,10 +11,10 @@ from sagafsm.instance import SagaInstance
 from sagafsm.operations import Operations
 from sagafsm.verify.life import Life
 from sagafsm.verify.runs import Outcome, Runner, TimeIsUp
-from sagafsm.verify.schedule import Kind, Point, Schedule
+from sagafsm.verify.schedule import Beside, Kind, Point, Schedule
 from sagafsm.verify.simulation import Simulation
 from sagafsm.verify.stores import ROOT
-from sagafsm.verify.trials import Scenario, Trials
+from sagafsm.verify.trials import Found, Scenario, Trials
 from sagafsm.verify.world import Look, made
 
 MOST_COMMANDS = 500
@@ -58,7 +57,23 @@ class _Driven:
             self.run.clock.until(self.instance.wake_at)
 
 
-def beside(trials: Trials, scenario: Scenario, order: Sequence[bool], refused: Sequence[int]) -> Outcome | None:
+def tried_beside(trials: Trials, scenario: Scenario, how: Beside) -> Outcome | None:
+    """Run two instances at once, and keep what they break; None: not both rest, or they ended differently.
+
+    Where both fail, the world is as before. Where one completes there is nothing to compare with: what a service gives
+    to whom depends on who came first.
+    """
+    outcome = beside(trials, scenario, how)
+    if outcome is None or outcome.state != "failed":
+        return outcome
+    for violation in scenario.oracle.violations(outcome):
+        if (violation.kind, violation.step) not in trials.found:
+            told = f"{violation.told} (two instances at once, each refused once)".strip()
+            trials.keep(Found(attrs.evolve(violation, told=told), outcome.schedule, scenario, outcome))
+    return outcome
+
+
+def beside(trials: Trials, scenario: Scenario, how: Beside) -> Outcome | None:
     """How the first of two instances ended, beside a second one; None: not both rest, or they ended differently."""
     trials.setting.memory.lose()
     world, store = made(scenario.factory), trials.setting.store()
@@ -66,7 +81,7 @@ def beside(trials: Trials, scenario: Scenario, order: Sequence[bool], refused: S
     trials.runs += 1
     with trials.watch:
         try:
-            for instance_id, call in zip((ROOT, f"{ROOT}-2"), refused, strict=True):
+            for instance_id, call in zip((ROOT, f"{ROOT}-2"), how.refused, strict=True):
                 run = Simulation(
                     trials.setting, world, scenario.input, Refusing(call), store=store, instance_id=instance_id
                 )
@@ -74,7 +89,7 @@ def beside(trials: Trials, scenario: Scenario, order: Sequence[bool], refused: S
                 operations = run.operations(life)
                 begun = run.perform(life, operations.start(trials.setting.saga, run.input, id=instance_id, drive=False))
                 both.append(_Driven(run, Runner(run, Schedule(), scenario.reads), life, operations, begun))
-            for turn in itertools.islice(itertools.chain(map(int, order), itertools.cycle((0, 1))), MOST_COMMANDS):
+            for turn in itertools.islice(itertools.chain(map(int, how.order), itertools.cycle((0, 1))), MOST_COMMANDS):
                 if not both[turn].instance.is_at_rest:
                     both[turn].goes_on()
                 if all(driven.instance.is_at_rest for driven in both):
@@ -85,7 +100,7 @@ def beside(trials: Trials, scenario: Scenario, order: Sequence[bool], refused: S
     if not first.instance.is_at_rest or first.instance.state != second.instance.state:
         return None
     return Outcome(
-        schedule=Schedule(),
+        schedule=Schedule(beside=how),
         ending="rested",
         instance=first.instance,
         before=scenario.before,

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import Saga
+from sagafsm.errors import RequestError
 from sagafsm.verify import verify
 from sagafsm.verify.randomised import Drawn, Randomised, examples_of, is_strategy
-from sagafsm.verify.schedule import Fault, Point, Schedule, faults_at
+from sagafsm.verify.schedule import Beside, Fault, Point, Schedule, faults_at
 from sagafsm.verify.together import Refusing, beside
 from support.verifying import Bank, Bench, pay, paying, undo
 
@@ -178,12 +179,24 @@ def test_what_two_instances_do_to_each_other_is_found() -> None:
     bench = Bench(overwriting(), Account)
     assert [] == bench.judge("end.action/bank.pay#1=raise_before")
 
-    outcomes = [beside(bench.trials, bench.scenario, order, (3, 3)) for order in ([0] * 9, [0, 1] * 9)]
+    outcomes = [beside(bench.trials, bench.scenario, Beside(order, (3, 3))) for order in ("0" * 9, "01" * 9)]
     alone, mixed = (outcome for outcome in outcomes if outcome is not None)
     assert ("failed", "failed") == (alone.state, mixed.state)
     assert [] == bench.scenario.oracle.violations(alone)
     assert ["left_behind"] == [violation.kind for violation in bench.scenario.oracle.violations(mixed)]
     bench.watch.close()
+
+
+def test_what_was_found_of_two_is_replayed_by_its_text() -> None:
+    """As every other schedule is: it names the order, and which call of each is refused."""
+    report = verify(overwriting(), Account, schedule="beside=010101010101010101/3/3")
+
+    assert [("left_behind", "take", 2, "beside=010101010101010101/3/3")] == [
+        (finding.kind, finding.step, finding.faults, finding.schedule) for finding in report.errors
+    ]
+    assert verify(overwriting(), Account, schedule="beside=000000000/3/3").ok
+    with pytest.raises(RequestError, match=r"^'beside=0/1/1' is a schedule by itself: two instances meet no further"):
+        verify(overwriting(), Account, schedule="a.action#1=crash; beside=0/1/1")
 
 
 def test_only_one_call_is_refused() -> None:
@@ -201,7 +214,7 @@ def test_only_one_call_is_refused() -> None:
 
 
 def test_two_that_are_not_refused_both_complete(bench: Bench) -> None:
-    outcome = beside(bench.trials, bench.scenario, [True, False], (99, 99))
+    outcome = beside(bench.trials, bench.scenario, Beside("10", (99, 99)))
     assert outcome is not None
 
     assert "completed" == outcome.state
