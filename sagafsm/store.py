@@ -101,6 +101,11 @@ def changes(events: Sequence[Event]) -> Changes:
     )
 
 
+def root_of(instance_id: str) -> str:
+    """The id of the root of an instance's tree; its own, where it is no nested one."""
+    return instance_id.partition("/")[0]
+
+
 def ancestors(instance_id: str) -> tuple[str, ...]:
     """The ids of the instances in which one is nested, its root first; none for a root."""
     parts = instance_id.split("/")
@@ -128,10 +133,11 @@ class Create:
     events: Sequence[Event]
     owner: Owner | None = None
     lease: timedelta | None = None
+    under: int | None = None
 
     def alone(self, store: Store) -> int:
         """Make the call: the token."""
-        return store.create(self.instance_id, self.events, owner=self.owner, lease=self.lease)
+        return store.create(self.instance_id, self.events, owner=self.owner, lease=self.lease, under=self.under)
 
 
 @attrs.frozen(kw_only=True, slots=False)
@@ -162,15 +168,23 @@ class Store(Protocol):
     url: str
 
     def create(
-        self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
+        self,
+        instance_id: str,
+        events: Sequence[Event],
+        *,
+        owner: Owner | None = None,
+        lease: timedelta | None = None,
+        under: int | None = None,
     ) -> int:
         """Store a new instance with its first events and return the token of its claim.
 
         The first event is `InstanceCreated`, numbered 1. With `owner` the instance is claimed in the same commit,
-        for `lease` from now. All is stored or nothing; once this returns, it survives a crash.
+        for `lease` from now. `under` is the token of the root's claim, where the instance is nested: who has lost the
+        root begins nothing in its tree. All is stored or nothing; once this returns, it survives a crash.
 
         Raises:
             InstanceExists: the id is taken; nothing was written.
+            StoreConflict: the claim of `under` is over; nothing was written.
             MailWaits: a request waits for an instance in which this one is nested; nothing was written.
         """
         ...

@@ -14,7 +14,7 @@ import attrs
 from sagafsm.errors import InstanceExists, MailWaits, SagaNotFound, StoreError
 from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
 from sagafsm.instance import AT_REST, SagaInstance, fold
-from sagafsm.store import Owner, Stored, Summary, Write, ancestors, changes, is_unfinished
+from sagafsm.store import Owner, Stored, Summary, Write, ancestors, changes, is_unfinished, root_of
 from sagafsm.values import replace
 from sagafsm_adapters.refusals import (
     appended_since,
@@ -141,15 +141,23 @@ class MemoryStore:
         entry.settled = len(entry.history)
 
     def create(
-        self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
+        self,
+        instance_id: str,
+        events: Sequence[Event],
+        *,
+        owner: Owner | None = None,
+        lease: timedelta | None = None,
+        under: int | None = None,
     ) -> int:
         """See `Store.create`."""
         check_creation(events, instance_id)
         claim = _Claim(next(self._tokens), owner, _from_now(lease) if lease else 0.0)
-        return self._store(instance_id, events, claim)
+        return self._store(instance_id, events, claim, under)
 
-    def _store(self, instance_id: str, events: Sequence[Event], claim: _Claim) -> int:
+    def _store(self, instance_id: str, events: Sequence[Event], claim: _Claim, under: int | None = None) -> int:
         with self._lock:
+            if under is not None:
+                self._entry(root_of(instance_id)).check_claim(root_of(instance_id), under)
             if instance_id in self._entries:
                 raise InstanceExists(instance_id)
             if "/" in instance_id:

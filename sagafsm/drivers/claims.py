@@ -28,24 +28,27 @@ def claimed(lease: Lease, duration: timedelta, *, replacing: int | None) -> Step
     return token
 
 
-def create(batch: Batch, lease: Lease | None, duration: timedelta, *, store: Store | None = None) -> Steps[None]:
-    """Store a new instance; with a `lease` it is claimed in the same commit.
+def create(
+    batch: Batch, lease: Lease | None, duration: timedelta, *, store: Store | None = None, under: int | None = None
+) -> Steps[None]:
+    """Store a new instance; with a `lease` it is claimed in the same commit, `under` the root's claim if it is nested.
 
     A failed or ambiguous creation is looked up, and repeated when it did not take place.
 
     Raises:
         InstanceExists: the id is taken.
+        StoreConflict: the root is owned by somebody else now.
         MailWaits: a request waits for an instance in which this one is nested.
     """
     store = lease.store if lease is not None else store
     assert store is not None  # noqa: S101 - one of the two is always given
     events, instance_id = tuple(batch.events), batch.instance.id
     claim: dict[str, Any] = {} if lease is None else {"owner": lease.owner, "lease": duration}
-    make = Create(instance_id=instance_id, events=events, **claim)
+    make = Create(instance_id=instance_id, events=events, under=under, **claim)
     for tries_left in range(CREATE_AGAIN, -1, -1):
         try:
             token: int = yield Write(store, make)
-        except (InstanceExists, MailWaits):
+        except (InstanceExists, MailWaits, StoreConflict):
             raise
         except StoreError as error:
             stored = yield from _looked_up(store, instance_id, error)

@@ -69,6 +69,11 @@ class Node:
         return self.journal.instance
 
     @property
+    def root(self) -> Node:
+        """The instance in which it is nested that is nested in no other; itself, where it is none."""
+        return self if self.parent is None else self.parent.root
+
+    @property
     def is_open(self) -> bool:
         """Whether it is still driven, and has not come to its end or been parked meanwhile."""
         return self.parent is None or self.run is None or self.parent.children.get(self.run.step) is self

@@ -90,7 +90,7 @@ class Tree:
             mail=run.requests,
         )
         lease = Lease(self.store, name, new_owner(self.owner))
-        yield from create(batch, lease, settings.lease)
+        yield from create(batch, lease, settings.lease, under=node.root.journal.lease.token)
         tell(settings.on_event, batch)
         return self._heard(self._node(node, run, batch.instance, lease)), todo
 

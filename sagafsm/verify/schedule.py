@@ -222,9 +222,8 @@ def faults_at(point: Point, *, intercepted: bool) -> Sequence[Kind]:
         return ("raise_after", "crash", "crash_after", "interrupt")
     match point.role, bool(point.call):
         case "commit", _ if point.call == "InstanceCreated":
-            # There is nothing to be cancelled before the root is created. And no token guards the creation of what is
-            # nested: a worker that has lost the root can still make it.
-            fits: tuple[Kind, ...] = ("cancel",) if point.path else ("duplicate",)
+            # There is nothing to be cancelled before the root is created.
+            fits: tuple[Kind, ...] = ("cancel", "duplicate") if point.path else ("duplicate",)
             return ("crash", "crash_after", "store_fail", "store_ambiguous", *fits)
         case "commit", _:
             return ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel", "duplicate")

@@ -292,8 +292,6 @@ class Stages:
             yield "any number of crashes"
         if not self._random:
             yield "more faults at random"
-        if any(step.child is not None for step in self._steps()):
-            yield "a second worker at the creation of a nested saga"
         yield "calls within a step that run beside each other"
         yield "real timeouts"
 

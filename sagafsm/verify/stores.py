@@ -86,11 +86,17 @@ class Connection:
         return written
 
     def create(
-        self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
+        self,
+        instance_id: str,
+        events: Sequence[Event],
+        *,
+        owner: Owner | None = None,
+        lease: timedelta | None = None,
+        under: int | None = None,
     ) -> int:
         """See `Store.create`."""
         return self._write(
-            instance_id, events, lambda store: store.create(instance_id, events, owner=owner, lease=lease)
+            instance_id, events, lambda store: store.create(instance_id, events, owner=owner, lease=lease, under=under)
         )
 
     def append(self, instance_id: str, events: Sequence[Event], *, expected_version: int, token: int) -> int:

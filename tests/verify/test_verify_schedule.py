@@ -182,7 +182,7 @@ FUNCTION = ("raise_before", "raise_after", "crash", "crash_after", "interrupt")
         (
             "papers.commit/InstanceCreated",
             False,
-            ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel"),
+            ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel", "duplicate"),
         ),
         (
             "a.commit/StepSucceeded",

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from sagafsm.errors import MailWaits, SagaError
+from sagafsm.errors import SagaError
 from sagafsm.store import Write
 from sagafsm_adapters.sql.connections import Connections
 from sagafsm_adapters.sql.writing import Growth, Ready, Writing
@@ -52,11 +52,11 @@ class Group:
             try:
                 for each in ready:
                     if "/" in each.instance_id:
-                        self.writing.check_above(cursor, each.instance_id)
+                        self.writing.check_above(cursor, each)
                 for statement, values in self._statements(ready):
                     if cursor.executemany(statement, values).rowcount != len(values):
                         raise _NotAll
-            except MailWaits as error:
+            except SagaError as error:
                 raise _NotAll from error
             except self.connections.database.unfit as error:
                 raise _NotAll from error

@@ -68,10 +68,17 @@ class SqlStore:
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def create(
-        self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
+        self,
+        instance_id: str,
+        events: Sequence[Event],
+        *,
+        owner: Owner | None = None,
+        lease: timedelta | None = None,
+        under: int | None = None,
     ) -> int:
         """See `Store.create`."""
-        return self._one(self._writing.ready(Create(instance_id=instance_id, events=events, owner=owner, lease=lease)))
+        create = Create(instance_id=instance_id, events=events, owner=owner, lease=lease, under=under)
+        return self._one(self._writing.ready(create))
 
     def append(self, instance_id: str, events: Sequence[Event], *, expected_version: int, token: int) -> int:
         """See `Store.append`."""
@@ -84,7 +91,7 @@ class SqlStore:
 
     def import_(self, events: Sequence[Event]) -> None:
         """See `Store.import_`."""
-        self._one(self._writing.creation(check_history(events).id, events, None, None))
+        self._one(self._writing.creation(Create(instance_id=check_history(events).id, events=events)))
 
     def _one(self, ready: Ready) -> int:
         with self._connections.writing() as cursor:

@@ -12,7 +12,7 @@ import attrs
 from sagafsm.errors import InstanceExists, MailWaits, SagaNotFound, StoreConflict
 from sagafsm.events import Event
 from sagafsm.instance import AT_REST
-from sagafsm.store import Append, Changes, Create, Owner, Write, ancestors, changes
+from sagafsm.store import Append, Changes, Create, Write, ancestors, changes, root_of
 from sagafsm_adapters.refusals import appended_since, check_creation, check_numbers, claim_lost
 from sagafsm_adapters.sql.mailbox import Mailbox, is_absorbing
 from sagafsm_adapters.sql.rows import (
@@ -34,7 +34,7 @@ FIRST_TOKEN_BITS = 40
 
 @attrs.frozen(slots=False)  # quicker to make, as each commit has one
 class Creation:
-    """A new instance, ready to be stored; `answer` is its token."""
+    """A new instance, ready to be stored; `answer` is its token, `under` that of the root's claim."""
 
     instance_id: str
     events: Sequence[Event]
@@ -42,6 +42,7 @@ class Creation:
     rows: list[EventRow]
     answer: int
     absorbs: bool
+    under: int | None
 
 
 @attrs.frozen(slots=False)
@@ -82,22 +83,21 @@ class Writing:
         match write:
             case Append():
                 return self._growth(write)
-            case Create(instance_id=instance_id, events=events, owner=owner, lease=lease):
-                check_creation(events, instance_id)
-                return self.creation(instance_id, events, owner, lease)
+            case Create():
+                check_creation(write.events, write.instance_id)
+                return self.creation(write)
 
-    def creation(
-        self, instance_id: str, events: Sequence[Event], owner: Owner | None, lease: timedelta | None
-    ) -> Creation:
+    def creation(self, create: Create) -> Creation:
         """A new instance with its rows."""
+        instance_id, events, lease = create.instance_id, create.events, create.lease
         # Random, so that whoever held a deleted instance of the same id holds nothing of this one.
         token, changed = secrets.randbits(FIRST_TOKEN_BITS) + 1, changes(events)
         until = None if lease is None or changed.releases else from_now(lease)
         # In this order, so that the text of the events' moment is made once.
         rows = event_rows(instance_id, events)
-        row = history_row(instance_id, events, changed) | claim_row(instance_id, token, owner, until)
+        row = history_row(instance_id, events, changed) | claim_row(instance_id, token, create.owner, until)
         values = self.sql.insert_instance.values(row)
-        return Creation(instance_id, events, values, rows, token, is_absorbing(events))
+        return Creation(instance_id, events, values, rows, token, is_absorbing(events), create.under)
 
     def _growth(self, append: Append) -> Growth:
         events, instance_id = append.events, append.instance_id
@@ -134,7 +134,7 @@ class Writing:
 
     def _create(self, cursor: Any, ready: Creation) -> None:
         if "/" in ready.instance_id:
-            self.check_above(cursor, ready.instance_id)
+            self.check_above(cursor, ready)
         try:
             cursor.execute(self.sql.insert_instance.text, ready.values)
         except self.is_taken:
@@ -148,18 +148,23 @@ class Writing:
             append = ready.append
             ready.named["absorbed"] = self.mailbox.absorb(cursor, append.instance_id, append.events)
         if "/" in ready.instance_id:
-            self.check_above(cursor, ready.instance_id)
+            self.check_above(cursor, ready)
         if not self._move(cursor, ready):
             raise self._refusal(cursor, ready.append)
         cursor.executemany(self.sql.insert_event.text, ready.rows)
 
-    def check_above(self, cursor: Any, instance_id: str) -> None:
-        """Refuse a write in a nested instance while mail waits for one in which it is nested.
+    def check_above(self, cursor: Any, ready: Ready) -> None:
+        """Refuse a write in a nested instance while mail waits for one in which it is nested, and what is not owned.
 
         Raises:
             MailWaits: it does; the error names that one.
+            StoreConflict: a creation comes from somebody who has lost the root.
         """
-        for above in ancestors(instance_id):
+        if isinstance(ready, Creation) and ready.under is not None:
+            lost = lost_claim(self.row(cursor, root_of(ready.instance_id)), ready.under)
+            if lost is not None:
+                raise lost
+        for above in ancestors(ready.instance_id):
             row = cursor.execute(self.sql.row, {"this": above}).fetchone()
             if row is not None and named(row)["mail"]:
                 raise MailWaits(above)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from sagafsm import events as e
-from sagafsm.errors import IllegalTransition, InstanceExists, SagaNotFound, StoreError
+from sagafsm.errors import IllegalTransition, InstanceExists, SagaNotFound, StoreConflict, StoreError
 from sagafsm.instance import fold
-from sagafsm.store import Store, Summary
-from sagafsm.testing.contract.base import ALICE, ID, LEASE, Contract
+from sagafsm.store import Create, Store, Summary
+from sagafsm.testing.contract.base import ALICE, BOB, ID, LEASE, Contract
 from sagafsm.testing.histories import START, cancel, completed, created, every_event, failed, history, started
 from sagafsm.testing.racing import failures, race, successes
 from sagafsm.values import replace
@@ -76,6 +76,24 @@ class CreatingContract(Contract):
         answers = race([lambda: store.create(ID, history(ID))] * 8)
         assert len(successes(answers)) == 1
         assert [InstanceExists] * 7 == [type(error) for error in failures(answers)]
+
+    @pytest.mark.parametrize("lost", ["given up", "replaced", "another token"])
+    def test_create_refuses_what_is_nested_in_a_root_that_is_lost(self, store: Store, lost: str) -> None:
+        """Who has lost the root begins nothing in its tree, and whoever owns it does; alone and within a group."""
+        token = self.begin(store)
+        if lost == "given up":
+            store.release(ID, token=token)
+        now = store.claim(ID, owner=BOB, lease=LEASE, replacing=token) if lost == "replaced" else token
+        under = token + 1 if lost == "another token" else token
+        for name in (f"{ID}/pay", f"{ID}/pay/bank"):
+            with pytest.raises(StoreConflict, match=r"^instance 'o-1' is owned by .* now: this claim is over$"):
+                store.create(name, history(name), owner=ALICE, lease=LEASE, under=under)
+        (answer,) = store.write([Create(instance_id=f"{ID}/pay", events=history(f"{ID}/pay"), under=under)])
+        assert isinstance(answer, StoreConflict)
+        assert [row.id for row in store.find()] == [ID]
+        if lost == "replaced":
+            store.create(f"{ID}/pay", history(f"{ID}/pay"), owner=BOB, lease=LEASE, under=now)
+            assert store.history(f"{ID}/pay") == history(f"{ID}/pay")
 
     def test_import_stores_a_history_verbatim(self, store: Store) -> None:
         """What is imported is what is read, to the last field, and nobody owns it."""

@@ -35,10 +35,16 @@ class TreeStore(MemoryStore):
         return None if entry is None else folded(entry)
 
     def create(
-        self, instance_id: str, events: Sequence[Event], *, owner: Owner | None = None, lease: timedelta | None = None
+        self,
+        instance_id: str,
+        events: Sequence[Event],
+        *,
+        owner: Owner | None = None,
+        lease: timedelta | None = None,
+        under: int | None = None,
     ) -> int:
         self.touched(instance_id, True)
-        token = super().create(instance_id, events, owner=owner, lease=lease)
+        token = super().create(instance_id, events, owner=owner, lease=lease, under=under)
         self.written(instance_id, None, events, folded(self._entries[instance_id]))
         return token
 
