@@ -68,6 +68,7 @@ class SagaStateMachine(RuleBasedStateMachine):
         # For its loop alone: Hypothesis has time limits of its own.
         self._watch = Watch(timedelta(days=1))
         self._signals = 0
+        self._outer = sys.exception()
         self.process = SimulatedProcess.of(kind.saga, factory_of(kind.world), kind.signals, self._watch.awaited)
 
     def get(self, id: str) -> SagaInstance | None:
@@ -183,8 +184,8 @@ class SagaStateMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Have everything come to rest, and look once more."""
         try:
-            # What has failed already is not covered up by what follows from it.
-            if sys.exc_info()[0] is None:
+            # What has failed already is not covered up by what follows from it. Whoever runs this may handle an error.
+            if sys.exception() is self._outer:
                 self.process.come_to_rest()
                 self.no_green_word_over_a_residue()
         finally:

@@ -97,6 +97,14 @@ def test_a_compensation_that_fails_by_itself_is_caught() -> None:
         sit(machine_of(saga), 200)
 
 
+def test_an_error_that_is_being_handled_meanwhile_hides_nothing() -> None:
+    """What a caller handles is no failure of the example: its end is looked at all the same."""
+    try:
+        raise ValueError("somebody else's")
+    except ValueError:
+        test_a_compensation_that_fails_by_itself_is_caught()
+
+
 def test_every_shape_passes() -> None:
     """Groups, nested sagas, waits, a pivot and what follows it; async actions, too."""
 
