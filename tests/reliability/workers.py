@@ -20,7 +20,7 @@ from reliability.exam import Report, Sitting, main
 from reliability.judge import judge
 from reliability.kills import STORES, warm_up
 from reliability.process import Tell, begun
-from reliability.workload import DATABASE, SERVICES, Ledger, Workload, house, told
+from reliability.workload import DATABASE, SERVICES, Ledger, Workload, house, record, told
 from sagafsm.errors import StoreConflict
 from sagafsm.store import Owner
 from support.broken import Uncompared, Unfenced
@@ -28,6 +28,7 @@ from support.stores import Wrapped
 
 WORKERS = 8
 INPUTS = ("mug", "nothing", "stuck")
+DIARY_RECORD = 1024
 PAUSE = (0.005, 0.06)  # seconds between two kills
 LEASE = timedelta(seconds=0.3)
 
@@ -56,7 +57,7 @@ def work(_: Tell, folder: Path, generation: int, control: str) -> None:
     signal.alarm(0)
     diary = os.open(folder / "told", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     # One write at the end of the file: whole, or not there at all.
-    tells = lambda instance, event: os.write(diary, f"{told(instance, event)}\n".encode())  # noqa: E731
+    tells = lambda instance, event: os.write(diary, record(told(instance, event), DIARY_RECORD))  # noqa: E731
     with house(folder, tells, query="?timeout=20", store_of=STORES[control]) as home:
         number = 0
         while True:
@@ -110,7 +111,7 @@ def exam(sitting: Sitting, report: Report) -> None:
             shift.begin()
         for child in list(shift.living):
             shift.kill(child)
-        acknowledged = (folder / "told").read_text().splitlines()
+        acknowledged = [line.rstrip() for line in (folder / "told").read_text().splitlines()]
         workload = Workload("workers", {id: input_of(id) for id in sorted(_ids(folder, acknowledged))})
         report.counts.update({"instances": len(workload.instances), "events told": len(acknowledged)})
         judge(folder, workload, acknowledged)

@@ -20,6 +20,20 @@ from support.bench import line
 DATABASE, LEDGER = "saga.db", "ledger"
 
 
+RECORD = 128
+
+
+def record(text: str, length: int = RECORD) -> bytes:
+    """A line of a fixed length, which divides a page.
+
+    A kill may cut a write to a file in two where it crosses from one page to the next: none of these does. What was cut
+    off would swallow the line that somebody else writes next.
+    """
+    line = f"{text.ljust(length - 1)}\n".encode()
+    assert len(line) == length, f"{text!r} is longer than {length - 1} bytes"
+    return line
+
+
 class Ledger:
     """The services' own account: one line a call, each a single write at the end, so that it is there or not."""
 
@@ -28,7 +42,7 @@ class Ledger:
         self.descriptor = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
 
     def add(self, *words: object) -> None:
-        os.write(self.descriptor, (" ".join(map(str, words)) + "\n").encode())
+        os.write(self.descriptor, record(" ".join(map(str, words))))
 
     def lines(self) -> list[list[str]]:
         return [line.split() for line in self.file.read_text().splitlines()]
