@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from sagafsm.reprs import Shown
+
 if TYPE_CHECKING:
     from sagafsm.instance import SagaInstance
 
@@ -72,7 +74,7 @@ class SagaNotFound(SagaError, LookupError):
         super().__init__(f"no instance {instance_id!r} in {store} (find() lists what is there)")
 
 
-class SagaFailed(SagaError, RuntimeError):
+class SagaFailed(SagaError, RuntimeError, Shown):
     """An instance ended `failed`; `instance` tells the cause and what may remain."""
 
     def __init__(self, instance: SagaInstance) -> None:
@@ -81,7 +83,7 @@ class SagaFailed(SagaError, RuntimeError):
         super().__init__(f"instance {instance.id!r} failed: {instance.why}; may remain: {remains}")
 
 
-class SagaUnfinished(SagaError, RuntimeError):
+class SagaUnfinished(SagaError, RuntimeError, Shown):
     """An instance is not at rest: blocked, waiting for a time, or driven by somebody else."""
 
     def __init__(self, instance: SagaInstance) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
+from sagafsm.reprs import Shown
 from sagafsm.values import Value
 
 UNSTAMPED = datetime.fromtimestamp(0, tz=UTC)
@@ -23,7 +24,7 @@ ResidueReason = Literal["no_compensation", "in_doubt", "skipped", "abandoned"]
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class RecordedError(Value):
+class RecordedError(Value, Shown):
     """An exception as the history keeps it: qualified type, message, and the traceback's text where there was one."""
 
     type: str
@@ -72,7 +73,7 @@ class RecordedResidue(Value):
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class Event(Value):
+class Event(Value, Shown):
     """A fact. `number` and `at` are stamped when it is recorded; `state` is where it leads, when it moves.
 
     The last event of a commit also says how the instance is left: `wake_at`, when it goes on by itself; `waiting`,
@@ -359,6 +360,12 @@ class InstanceCompleted(Event):
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class InstanceFailed(Event):
     """The instance ended without completing; what may remain is its residue."""
+
+
+class History(tuple[Event, ...], Shown):
+    """The events of an instance, in order; a tuple that a notebook shows as a table."""
+
+    __slots__ = ()
 
 
 # What a request becomes when it is absorbed; the mailbox holds it unstamped. A decision comes from a parent alone.

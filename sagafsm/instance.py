@@ -13,6 +13,7 @@ from sagafsm import events as e
 from sagafsm.errors import SagaError, SagaFailed
 from sagafsm.fold import Draft, fold_into
 from sagafsm.record import AT_REST, Block, Cause, Placed, Residue, StepRecord
+from sagafsm.reprs import Shown
 from sagafsm.residue import residue_of
 from sagafsm.waits import awaited_in
 
@@ -20,7 +21,7 @@ __all__ = ["AT_REST", "SagaInstance", "apply", "fold"]
 
 
 @attrs.frozen(kw_only=True, repr=False, slots=False)
-class SagaInstance(Placed):
+class SagaInstance(Placed, Shown):
     """One execution of a saga: immutable, and complete without its definition.
 
     `steps` maps every step's name to its record, in order of definition; `started` names those that began, in order
@@ -37,7 +38,7 @@ class SagaInstance(Placed):
     outline: tuple[e.StepOutline, ...]
     steps: Mapping[str, StepRecord]
     started: tuple[str, ...] = ()
-    history: tuple[e.Event, ...]
+    history: e.History
     errors: tuple[e.RecordedError, ...] = ()
     cause: Cause | None = None
     cancel: e.CancelRequested | None = None
@@ -134,7 +135,7 @@ def _created(event: e.InstanceCreated) -> SagaInstance:
         input_json=event.input_json,
         outline=event.steps,
         steps={step.name: StepRecord(name=step.name) for step in event.steps},
-        history=(),
+        history=e.History(),
         created_at=event.at,
         updated_at=event.at,
         deadline=event.deadline,
@@ -168,7 +169,7 @@ def fold(instance: SagaInstance | None, events: Sequence[e.Event]) -> SagaInstan
 def frozen(draft: Draft) -> SagaInstance:
     """The instance that a draft has become; the draft may go on."""
     folded = object.__new__(SagaInstance)
-    folded.__dict__.update(draft.__dict__, steps=dict(draft.steps), history=tuple(draft.history))
+    folded.__dict__.update(draft.__dict__, steps=dict(draft.steps), history=e.History(draft.history))
     return folded
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import attrs
 
+from sagafsm.reprs import Shown
 from sagafsm.values import Value
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class RecoveryReport(Value):
+class RecoveryReport(Value, Shown):
     """The ids that were resumed, in order of id, and what went wrong with those that could not be."""
 
     resumed: tuple[str, ...] = ()

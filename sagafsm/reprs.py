@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
+
+# What draws the values of the core: imported when the first of them is shown, for nobody else has to pay for it.
+_DRAWN_BY = "sagafsm.view.showing"
 
 
 @functools.singledispatch
@@ -16,5 +20,21 @@ def mimebundle(value: object) -> dict[str, str]:
 
     It is `str(value)`, and not its repr, that stands where there is no HTML: a notebook's last line is read by people.
     """
+    importlib.import_module(_DRAWN_BY)
     html = as_html(value)
-    return {"text/plain": str(value)} | ({} if html is None else {"text/html": html})
+    return {"text/plain": as_text(value)} | ({} if html is None else {"text/html": html})
+
+
+@functools.singledispatch
+def as_text(value: object) -> str:
+    """A value in words, for where no HTML is shown."""
+    return str(value)
+
+
+class Shown:
+    """A value that a notebook shows as what draws its type draws it."""
+
+    __slots__ = ()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002
+        return mimebundle(self)

@@ -21,6 +21,7 @@ from sagafsm.errors import DefinitionError
 from sagafsm.instance import SagaInstance
 from sagafsm.machine import Table
 from sagafsm.orchestrator import Orchestrator
+from sagafsm.reprs import Shown
 from sagafsm.retry import Retry
 from sagafsm.risks import Risk, risks_of
 from sagafsm.step import Step
@@ -33,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=Migration)
 
 
-class Saga:
+class Saga(Shown):
     """A saga in the making: named steps in order.
 
     `input` is the type of its input, taken from the steps' annotations when absent; `resources` the names that every

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from sagafsm.reprs import mimebundle
+from sagafsm.reprs import Shown
 from sagafsm.risks import Risk
 from sagafsm.verify.oracle import VACUOUS, FindingKind
 from sagafsm.verify.schedule import GRADES, Grade
@@ -148,7 +148,7 @@ class Row:
 
 
 @attrs.frozen(kw_only=True)
-class Report:
+class Report(Shown):
     """What a verification found.
 
     `ok`: nothing is wrong, and nothing that had to be tried was not. `schedules` is the number tried. `call` is the
@@ -216,9 +216,6 @@ class Report:
         return (
             f"<Report on saga {self.saga!r}: {'ok' if self.ok else _count(len(self.errors), 'finding')}; {self.bounds}>"
         )
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - the notebook's protocol
-        return mimebundle(self)
 
     def to_json(self) -> str:
         """The whole report; stable, so that two can be compared."""

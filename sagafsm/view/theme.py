@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # Each tone has a colour of its words, and one behind them; each pair reads well in both themes (WCAG AA).
-TONES = ("good", "back", "asked", "quiet", "late", "bad", "none")
+TONES = ("good", "now", "back", "asked", "quiet", "late", "bad", "none")
 
 LIGHT: Mapping[str, str] = {
     "page": "#ffffff",
@@ -15,6 +15,8 @@ LIGHT: Mapping[str, str] = {
     "line": "#d1d9e0",
     "good": "#116329",
     "good-bg": "#dafbe1",
+    "now": "#0b4fb3",
+    "now-bg": "#dbeafe",
     "back": "#0b5470",
     "back-bg": "#d6f1fa",
     "asked": "#5b21b6",
@@ -36,6 +38,8 @@ DARK: Mapping[str, str] = {
     "line": "#3d444d",
     "good": "#7ee2a0",
     "good-bg": "#0f2d1a",
+    "now": "#8ab8ff",
+    "now-bg": "#10284d",
     "back": "#7fd4ef",
     "back-bg": "#0b2c3a",
     "asked": "#cdbdff",
@@ -114,8 +118,11 @@ background:var(--dim)}
 """
 
 
-def style() -> str:
-    """The style sheet, for a `<style>` within what it is about."""
+def style(*sheets: str) -> str:
+    """The style sheet, for a `<style>` within what it is about.
+
+    `sheets` are the rules of what is shown there beside text and tables; "& " stands for the card in them too.
+    """
     themes = [
         f".sgf{{{_variables('light', LIGHT)}}}",
         f"@media (prefers-color-scheme:dark){{.sgf{{{_variables('dark', DARK)}}}}}",
@@ -124,7 +131,9 @@ def style() -> str:
     ]
     tones = [f"& .sgf-{tone}{{color:var(--{tone});background:var(--{tone}-bg)}}" for tone in TONES]
     outlined = "& .sgf-none{box-shadow:inset 0 0 0 1px var(--line)}"
-    return "\n".join([*themes, _RULES.strip(), *tones, outlined]).replace("& ", ".sgf.sgf ")
+    return "\n".join([*themes, _RULES.strip(), *tones, outlined, *(sheet.strip() for sheet in sheets)]).replace(
+        "& ", ".sgf.sgf "
+    )
 
 
 def _variables(scheme: str, colours: Mapping[str, str]) -> str:

@@ -1,0 +1,153 @@
+"""A saga with steps that go wrong on purpose: its functions wrapped, with the faults of verification."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import attrs
+
+from sagafsm.definition import Definition, StepDefinition
+from sagafsm.errors import RequestError, listed
+from sagafsm.function import Function
+from sagafsm.steps import Defined
+from sagafsm.verify.life import Crashed, Refused, TimedOut
+from sagafsm.verify.schedule import WORDS
+
+BreakKind = Literal["raise_before", "raise_after", "crash", "crash_after"]
+BREAKS: tuple[BreakKind, ...] = get_args(BreakKind)
+Target = Literal["action", "compensation"]
+_AFTER = ("raise_after", "crash_after")
+
+
+@attrs.define(eq=False)
+class Break:
+    """What goes wrong when a step's action or compensation is called; `times` None: always.
+
+    "raise_before": it is refused, and did nothing. "raise_after": it is done, but times out. "crash" and "crash_after":
+    the process dies before it, or after it was done.
+    """
+
+    kind: BreakKind
+    times: int | None = 1
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.kind not in BREAKS:
+            raise RequestError(f"a step breaks by one of {listed(BREAKS)}, not {self.kind!r}")
+        if self.times is not None and (
+            isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 1
+        ):
+            raise RequestError(f"a step breaks 1 or more times, or always (None), not {self.times!r}")
+
+    def __str__(self) -> str:
+        often = {None: "always", 1: "once"}.get(self.times, f"{self.times} times")
+        return f"{WORDS[self.kind]}, {often}"
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it breaks no call any more."""
+        return self.times == 0
+
+    def spend(self) -> bool:
+        """Whether this call breaks; counts it."""
+        with self._lock:
+            if self.times == 0:
+                return False
+            if self.times is not None:
+                self.times -= 1
+            return True
+
+
+@attrs.frozen(eq=False)
+class Broken:
+    """A saga of which some functions break. `breaks` may change: each call looks at it anew.
+
+    Its keys are a step, by its path ("child/charge" in a nested saga), and what of it breaks. In all else it is the
+    saga, so that its instances go on under it, and later without it.
+    """
+
+    saga: Defined
+    breaks: Mapping[tuple[str, Target], Break]
+
+    @property
+    def definition(self) -> Definition:
+        """The saga's present definition, its functions wrapped."""
+        return _wrapped(self.saga.definition, self.breaks, "")
+
+
+def _wrapped(definition: Definition, breaks: Mapping[tuple[str, Target], Break], prefix: str) -> Definition:
+    steps = tuple(_wrapped_step(step, breaks, prefix) for step in definition.steps)
+    return attrs.evolve(definition, steps=steps)
+
+
+def _wrapped_step(step: StepDefinition, breaks: Mapping[tuple[str, Target], Break], prefix: str) -> StepDefinition:
+    path = prefix + step.name
+    if step.child is not None:
+        return attrs.evolve(step, child=_wrapped(step.child, breaks, f"{path}/"))
+    return attrs.evolve(
+        step,
+        action=_breaking(step.action, breaks, (path, "action")),
+        compensation=_breaking(step.compensation, breaks, (path, "compensation")),
+    )
+
+
+def _breaking(
+    function: Function | None, breaks: Mapping[tuple[str, Target], Break], key: tuple[str, Target]
+) -> Function | None:
+    """The function, broken as `breaks` says at each call; None as it is."""
+    if function is None:
+        return None
+    call = function.call
+    if function.is_async:
+
+        @functools.wraps(call)
+        async def broken_async(*args: Any, **named: Any) -> Any:
+            fault = _due(breaks, key)
+            _before(fault, key)
+            value = await call(*args, **named)
+            return _after(fault, key, value)
+
+        return attrs.evolve(function, call=broken_async)
+
+    @functools.wraps(call)
+    def broken(*args: Any, **named: Any) -> Any:
+        fault = _due(breaks, key)
+        _before(fault, key)
+        value = call(*args, **named)
+        return _awaited(fault, key, value) if inspect.isawaitable(value) else _after(fault, key, value)
+
+    return attrs.evolve(function, call=broken)
+
+
+def _due(breaks: Mapping[tuple[str, Target], Break], key: tuple[str, Target]) -> Break | None:
+    found = breaks.get(key)
+    return found if found is not None and found.spend() else None
+
+
+def _before(fault: Break | None, key: tuple[str, Target]) -> None:
+    if fault is None or fault.kind in _AFTER:
+        return
+    if fault.kind == "crash":
+        raise Crashed
+    raise Refused(f"{_told(key)} was refused (injected)")
+
+
+async def _awaited(fault: Break | None, key: tuple[str, Target], value: Awaitable[Any]) -> Any:
+    return _after(fault, key, await value)
+
+
+def _after(fault: Break | None, key: tuple[str, Target], value: Any) -> Any:
+    if fault is None or fault.kind not in _AFTER:
+        return value
+    if fault.kind == "crash_after":
+        raise Crashed
+    raise TimedOut(f"{_told(key)} timed out (injected)")
+
+
+def _told(key: tuple[str, Target]) -> str:
+    path, target = key
+    return f"the {target} of step {path!r}"
