@@ -13,7 +13,7 @@ from sagafsm.verify.schedule import WORDS, split
 from sagafsm.view.matrix import Line, Meaning, legend, matrix
 from sagafsm.view.page import Html, bullets, card, chip, code, code_block, folded, given, heading, joined, tag
 from sagafsm.view.theme import style
-from sagafsm.view.timeline import Beat, timeline
+from sagafsm.view.sequence import Beat, sequence
 
 # So many findings are shown with all that belongs to them; the others by their message and schedule.
 IN_FULL = 8
@@ -163,7 +163,7 @@ def _timeline(finding: Finding, *, is_open: bool) -> Html | None:
     beats += [Beat(kind="left", what=left, tone="late") for left in finding.left[:PLACES]]
     if len(finding.left) > PLACES:
         beats.append(Beat(kind="left", what=f"{len(finding.left) - PLACES} more differences", tone="late"))
-    return folded("What happened, event by event", timeline(beats), is_open=is_open)
+    return folded("What happened, event by event", sequence(beats), is_open=is_open)
 
 
 def _beat(moment: Moment) -> Beat:

@@ -9,6 +9,7 @@ from typing import Literal
 import attrs
 
 from sagafsm.view.page import Html, given, joined, tag
+from sagafsm.view.times import seconds
 
 # So many lines are shown from either end of a long run.
 KEPT = 40
@@ -43,7 +44,7 @@ class _Again:
     times: int
 
 
-def timeline(beats: Sequence[Beat]) -> Html:
+def sequence(beats: Sequence[Beat]) -> Html:
     """A table with a line for each beat.
 
     What only repeats itself, as retries do, and the middle of a long run are told in one line each.
@@ -128,14 +129,3 @@ def _cells(number: str, time: str, where: str | None, told: str, *, tone: str = 
         None if where is None else tag("td", where, class_="sgf-who"),
         tag("td", tag("span", told, class_=f"sgf-{tone}") if tone else told, class_=rail),
     )
-
-
-def seconds(after: timedelta) -> str:
-    """A time since the beginning, short: "0 s", "1.5 s", "2 min", "1 h 30 min", "2 d"."""
-    total = after.total_seconds()
-    if total < 120:
-        return f"{round(total, 3):g} s"
-    days, rest = divmod(round(total), 86_400)
-    hours, rest = divmod(rest, 3_600)
-    parts = [(days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
-    return " ".join([f"{number} {unit}" for number, unit in parts if number][:2])

@@ -1,14 +1,13 @@
-"""The timeline: every event by its number, what went wrong between, what is left; repetitions in one line."""
+"""The sequence: every event by its number, what went wrong between, what is left; repetitions in one line."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagafsm.view.timeline import KEPT, Beat, seconds, timeline
+from sagafsm.view.sequence import KEPT, Beat, sequence
 from support.pages import Page
 
 
@@ -17,7 +16,7 @@ def event(number: int, what: str, step: str = "hotel", at: float = 0, instance: 
 
 
 def rows(*beats: Beat) -> list[list[str]]:
-    return Page(timeline(beats)).rows[1:]
+    return Page(sequence(beats)).rows[1:]
 
 
 def test_events_faults_and_what_is_left() -> None:
@@ -77,20 +76,3 @@ def test_the_middle_of_a_long_run_is_counted() -> None:
     assert 2 * KEPT + 1 == len(shown)
     assert ["", "", f"… {500 - 2 * KEPT} lines more"] == shown[KEPT]
     assert "499" == shown[-1][0]
-
-
-@pytest.mark.parametrize(
-    ("after", "told"),
-    [
-        (0, "0 s"),
-        (0.1, "0.1 s"),
-        (119.5, "119.5 s"),
-        (120, "2 min"),
-        (5400, "1 h 30 min"),
-        (172_800, "2 d"),
-        (90_061, "1 d 1 h"),
-    ],
-)
-def test_times_are_short(after: float, told: str) -> None:
-    """Two units at the most."""
-    assert told == seconds(timedelta(seconds=after))
