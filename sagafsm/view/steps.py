@@ -1,0 +1,147 @@
+"""The steps of a saga as a table, and of an instance how each stands, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from sagafsm.definition import Definition, StepDefinition
+from sagafsm.events import StepOutline
+from sagafsm.instance import SagaInstance
+from sagafsm.record import StepRecord
+from sagafsm.retry import Retry
+from sagafsm.view.page import Html, chip, given, joined, tag
+from sagafsm.view.payloads import cut, short_payload
+from sagafsm.view.phrases import count
+from sagafsm.view.times import seconds
+from sagafsm.view.words import Standing, action_standing, undo_standing
+
+STYLE = """
+& .sgf-steps{width:100%;border-spacing:0}
+& .sgf-steps th,& .sgf-steps td{padding:3px 8px;border-bottom:1px solid var(--line)}
+& .sgf-steps tbody th{font-weight:600}
+& .sgf-steps .sgf-n{color:var(--dim);text-align:right}
+& .sgf-steps details{margin:0}
+"""
+LONGEST_TITLE = 120
+
+
+def step_table(
+    outline: Sequence[StepOutline],
+    *,
+    instance: SagaInstance | None = None,
+    definition: Definition | None = None,
+    cut: int = 600,
+) -> Html:
+    """A row for each step, those of a nested saga under it.
+
+    Of an `instance`: how action and compensation stand, and the result, cut at `cut` characters. Of a `definition`:
+    the policies in words.
+    """
+    policies = definition is not None and instance is None
+    known = [] if instance is None else ["action", "compensation", "result"]
+    titles = ["", "step", "kind", *known, *(["policy"] if policies else [])]
+    head = tag("tr", *(tag("th", title, scope="col") for title in titles))
+    rows = _rows(outline, instance, definition if policies else None, "", cut)
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="sgf-steps")
+    return tag("div", table, class_="sgf-wide")
+
+
+def _rows(
+    outline: Sequence[StepOutline],
+    instance: SagaInstance | None,
+    definition: Definition | None,
+    prefix: str,
+    limit: int,
+) -> Iterator[Html]:
+    for number, step in enumerate(outline, start=1):
+        defined = None if definition is None else definition.by_name.get(step.name)
+        record = None if instance is None else instance.steps.get(step.name)
+        yield tag(
+            "tr",
+            tag("td", str(number) if not prefix else "", class_="sgf-n"),
+            tag("th", named(step, prefix), scope="row"),
+            tag("td", ", ".join(kinds(step))),
+            *([] if instance is None else _standing(step, record, instance.phase, limit)),
+            None if defined is None else tag("td", "; ".join(policy(defined))),
+        )
+        if instance is None and step.steps:
+            child = None if defined is None else defined.child
+            yield from _rows(step.steps, None, child, f"{prefix}{step.name}/", limit)
+
+
+def named(step: StepOutline, prefix: str = "") -> Html:
+    """A step by its path, with its title where it has one."""
+    title = None if step.title is None else tag("span", " ", given(cut(step.title, LONGEST_TITLE)), class_="sgf-dim")
+    return joined(given(prefix + step.name), title)
+
+
+def kinds(step: StepOutline) -> list[str]:
+    """What is special about a step, in words; an ordinary one has none."""
+    told = {"step": [], "wait": ["wait for a signal"], "saga": [f"nested saga of {count(len(step.steps), 'step')}"]}
+    special = [*told[step.kind]]
+    special += [f"in group {step.group}"] if step.group else []
+    special += ["pivot"] if step.pivot else []
+    special += ["no effect"] if not step.effect and step.kind == "step" else []
+    special += ["has a probe"] if step.probe else []
+    return special
+
+
+def _standing(step: StepOutline, record: StepRecord | None, phase: str, limit: int) -> Iterator[Html]:
+    result = None if record is None else record.result_json
+    yield _stands(action_standing(step, record), 0 if record is None else record.action.attempt)
+    yield _stands(undo_standing(step, record, phase), 0 if record is None else record.compensation.attempt)
+    yield tag("td", None if result is None else short_payload("", result, limit=limit))
+
+
+def _stands(standing: Standing, calls: int) -> Html:
+    told = f" {calls} attempts" if calls > 1 else None
+    plain = standing.tone in ("none", "quiet")
+    return tag(
+        "td", tag("span", standing.word, class_="sgf-dim") if plain else chip(standing.word, standing.tone), told
+    )
+
+
+def policy(step: StepDefinition) -> Iterator[str]:
+    """What a step's definition says about retries, time, doubt and undoing, in words."""
+    if step.kind == "wait":
+        yield "waits for ever" if step.timeout is None else f"waits {seconds(step.timeout)} at most"
+        return
+    if step.child is not None:
+        yield f"runs saga {step.child.saga}"
+        return
+    yield retries(step.retry)
+    if step.timeout is not None:
+        yield f"times out after {seconds(step.timeout)}"
+    if step.effect:
+        yield doubt(step)
+    if step.compensation is not None:
+        yield f"compensation: {retries(step.compensation_retry)}"
+        if step.compensation_timeout is not None:
+            yield f"compensation times out after {seconds(step.compensation_timeout)}"
+
+
+def retries(retry: Retry) -> str:
+    """How often something is called, and how long apart."""
+    if retry.attempts == 1:
+        return "called once"
+    pause = "at once" if retry.backoff <= timedelta(0) else f"after {seconds(retry.backoff)}"
+    grows = (
+        f", then {retry.factor:g} times as long" if retry.factor > 1 and retry.attempts > 2 and retry.backoff else ""
+    )
+    most = f", {seconds(retry.max_backoff)} at most" if grows else ""
+    return f"up to {count(retry.attempts, 'attempt')}, again {pause}{grows}{most}"
+
+
+_DOUBTS = {
+    ("ask",): "a person is asked",
+    ("retry",): "it is called again with the same key",
+    ("compensate",): "it is undone",
+    ("retry", "compensate"): "it is called again with the same key, and undone at the end",
+}
+
+
+def doubt(step: StepDefinition) -> str:
+    """What is done when it is not known whether a step took effect."""
+    then = _DOUBTS[step.in_doubt]
+    return f"in doubt: {'the probe is asked, then ' if step.probe is not None else ''}{then}"
