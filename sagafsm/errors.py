@@ -74,7 +74,7 @@ class SagaNotFound(SagaError, LookupError):
         super().__init__(f"no instance {instance_id!r} in {store} (find() lists what is there)")
 
 
-class SagaFailed(SagaError, RuntimeError, Shown):
+class SagaFailed(Shown, SagaError, RuntimeError):
     """An instance ended `failed`; `instance` tells the cause and what may remain."""
 
     def __init__(self, instance: SagaInstance) -> None:
@@ -83,7 +83,7 @@ class SagaFailed(SagaError, RuntimeError, Shown):
         super().__init__(f"instance {instance.id!r} failed: {instance.why}; may remain: {remains}")
 
 
-class SagaUnfinished(SagaError, RuntimeError, Shown):
+class SagaUnfinished(Shown, SagaError, RuntimeError):
     """An instance is not at rest: blocked, waiting for a time, or driven by somebody else."""
 
     def __init__(self, instance: SagaInstance) -> None:

@@ -362,7 +362,7 @@ class InstanceFailed(Event):
     """The instance ended without completing; what may remain is its residue."""
 
 
-class History(tuple[Event, ...], Shown):
+class History(Shown, tuple[Event, ...]):
     """The events of an instance, in order; a tuple that a notebook shows as a table."""
 
     __slots__ = ()

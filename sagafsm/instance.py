@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import attrs
 
@@ -13,9 +13,12 @@ from sagafsm import events as e
 from sagafsm.errors import SagaError, SagaFailed
 from sagafsm.fold import Draft, fold_into
 from sagafsm.record import AT_REST, Block, Cause, Placed, Residue, StepRecord
-from sagafsm.reprs import Shown
+from sagafsm.reprs import Shown, drawing
 from sagafsm.residue import residue_of
 from sagafsm.waits import awaited_in
+
+if TYPE_CHECKING:
+    from sagafsm.view.compare import Comparison
 
 __all__ = ["AT_REST", "SagaInstance", "apply", "fold"]
 
@@ -113,6 +116,23 @@ class SagaInstance(Placed, Shown):
         if not 1 <= event_number <= len(self.history):
             raise IndexError(f"instance {self.id!r} has events 1 to {len(self.history)}, not {event_number!r}")
         return fold(None, self.history[:event_number])
+
+    def compare(self, other: SagaInstance) -> Comparison:
+        """This instance beside another, by what happened and not by when; a notebook shows the first difference.
+
+        True where they differ; `divergence` is the place, from 0, of the first event that does.
+        """
+        found: Comparison = drawing("compare").comparison(self, other)
+        return found
+
+    def to_html(self, *, nested: Mapping[str, SagaInstance] | None = None) -> str:
+        """The instance as one HTML page that needs nothing beside it: no script, nothing loaded, in both themes.
+
+        `nested` are the instances of its nested sagas by path, where they are to be shown too.
+        """
+        document = drawing("document")
+        page: str = document.document(f"instance {self.id}", document.snapshot(self, nested=nested))
+        return page
 
     def __repr__(self) -> str:
         notes = [self.state]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+from typing import Any
 
 # What draws the values of the core: imported when the first of them is shown, for nobody else has to pay for it.
-_DRAWN_BY = "sagafsm.view.showing"
+_DRAWN_BY = "showing"
 
 
 @functools.singledispatch
@@ -20,9 +21,18 @@ def mimebundle(value: object) -> dict[str, str]:
 
     It is `str(value)`, and not its repr, that stands where there is no HTML: a notebook's last line is read by people.
     """
-    importlib.import_module(_DRAWN_BY)
+    _load()
     html = as_html(value)
     return {"text/plain": as_text(value)} | ({} if html is None else {"text/html": html})
+
+
+def _load() -> None:
+    drawing(_DRAWN_BY)
+
+
+def drawing(module: str) -> Any:
+    """A module of `sagafsm.view`, for values of the core that draw themselves: they know nothing of it until then."""
+    return importlib.import_module(f"sagafsm.view.{module}")
 
 
 @functools.singledispatch
@@ -32,9 +42,20 @@ def as_text(value: object) -> str:
 
 
 class Shown:
-    """A value that a notebook shows as what draws its type draws it."""
+    """A value that a notebook shows as what draws its type draws it.
+
+    It stands before other bases: IPython has ways of its own for tuples and exceptions, and asks bases in their order.
+    """
 
     __slots__ = ()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002
         return mimebundle(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - so IPython calls it
+        # Within a list or another value it is one of many, and short.
+        if cycle or len(printer.stack) > 1:
+            printer.text(repr(self))
+            return
+        _load()
+        printer.text(as_text(self))

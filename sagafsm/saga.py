@@ -21,7 +21,7 @@ from sagafsm.errors import DefinitionError
 from sagafsm.instance import SagaInstance
 from sagafsm.machine import Table
 from sagafsm.orchestrator import Orchestrator
-from sagafsm.reprs import Shown
+from sagafsm.reprs import Shown, as_html
 from sagafsm.retry import Retry
 from sagafsm.risks import Risk, risks_of
 from sagafsm.step import Step
@@ -256,6 +256,12 @@ class Saga(Shown):
         """The machine as Mermaid text, drawn from its table."""
         return mermaid(self.definition)
 
+    def to_svg(self) -> str:
+        """The way there and the way back as a picture of its own: an SVG file's text, in the theme of who looks."""
+        from sagafsm.view.picture import svg_of  # noqa: PLC0415 - only who looks at it pays for drawing it
+
+        return svg_of(self.definition)
+
     def risks(self) -> tuple[Risk, ...]:
         """What to know before trusting the saga: where a crash waits for a person, and what cannot be undone."""
         return risks_of(self.definition)
@@ -287,6 +293,15 @@ class Saga(Shown):
         orchestrator = AsyncOrchestrator(self.orchestrator.store, sagas=[self])
         async with orchestrator:
             return await orchestrator.run_with(self, input, id=id, resources=resources, check=check)
+
+
+@as_html.register
+def _(saga: Saga) -> str | None:
+    try:
+        return as_html(saga.definition)
+    except DefinitionError as error:
+        # A saga in the making is looked at, too.
+        return as_html(error)
 
 
 def _checked_resources(resources: Iterable[str], what: str) -> tuple[str, ...]:

@@ -10,11 +10,20 @@ import attrs
 from sagafsm.reprs import as_html
 from sagafsm.verify.report import Contract, Finding, GradeResult, Moment, Report, Row
 from sagafsm.verify.schedule import WORDS, split
+from sagafsm.view import matrix as matrixes
+from sagafsm.view import sequence as sequences
 from sagafsm.view.matrix import Line, Meaning, legend, matrix
 from sagafsm.view.page import Html, bullets, card, chip, code, code_block, folded, given, heading, joined, tag
-from sagafsm.view.theme import style
 from sagafsm.view.sequence import Beat, sequence
+from sagafsm.view.theme import style
 
+STYLE = """
+& .sgf-finding{margin:8px 0;padding:10px 12px;border:1px solid var(--line);border-left:4px solid var(--dim);
+border-radius:6px}
+& .sgf-finding>:last-child{margin-bottom:0}
+& .sgf-error{border-left-color:var(--bad-bg)}
+& .sgf-warning{border-left-color:var(--late)}
+"""
 # So many findings are shown with all that belongs to them; the others by their message and schedule.
 IN_FULL = 8
 # A matrix of more points is folded.
@@ -50,7 +59,7 @@ _ASKING_EVENTS = ("StepInDoubt", "InstanceBlocked", "DecisionMade")
 def html_of(report: Report) -> str:
     """A report as one piece of HTML for a notebook or a page: no script, nothing loaded, the same for equal reports."""
     return card(
-        style(),
+        style(matrixes.STYLE, sequences.STYLE, STYLE),
         _head(report),
         _bounds(report),
         _grades(report.grades),

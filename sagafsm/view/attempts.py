@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import attrs
-
 from sagafsm import events as e
 from sagafsm.instance import SagaInstance
+from sagafsm.values import replace
 from sagafsm.view.lanes import Lanes
 from sagafsm.view.segments import Attempt, Outcome, Segment, Wait
 
@@ -37,10 +36,11 @@ def _read(history: Sequence[e.Event], path: str, last: datetime) -> Iterator[Seg
         if handler is not None:
             handler(lanes, event)
     for segment in lanes.segments:
+        changes: dict[str, Any] = {"step": prefix + segment.step} if prefix else {}
         if segment.ended is None:
-            yield attrs.evolve(segment, step=prefix + segment.step, end=max(last, segment.start))
-        elif isinstance(segment, Attempt) or segment.start < segment.end:
-            yield attrs.evolve(segment, step=prefix + segment.step)
+            changes["end"] = max(last, segment.start)
+        if segment.ended is None or isinstance(segment, Attempt) or segment.start < segment.end:
+            yield replace(segment, **changes) if changes else segment
 
 
 def _step_started(lanes: Lanes, event: e.StepStarted) -> None:

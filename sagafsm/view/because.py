@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from sagafsm import events as e
-from sagafsm.view.page import Html, code, given, joined, tag
+from sagafsm.view.page import Html, given, joined, tag
 from sagafsm.view.payloads import CUT, message, short_payload, traceback
 from sagafsm.view.phrases import BLOCKS, DOUBTS, RESIDUES
 from sagafsm.view.times import seconds
@@ -68,5 +68,3 @@ def _shared(event: e.Event) -> Iterator[Html]:
         yield joined("by ", given(told["by"]))
     if told.get("reason") and not isinstance(event, (e.InstanceBlocked, e.StepInDoubt)):
         yield given(told["reason"])
-    if told.get("key"):
-        yield joined("key ", code(told["key"]))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from sagafsm import events as e
 from sagafsm.view.because import because
-from sagafsm.view.page import Html, given, joined, tag
+from sagafsm.view.page import Html, filled, given, joined, tag
 from sagafsm.view.payloads import CUT
 from sagafsm.view.phrases import count
 from sagafsm.view.times import seconds
@@ -16,15 +16,18 @@ from sagafsm.view.times import seconds
 STYLE = """
 & .sgf-events{width:100%;border-spacing:0}
 & .sgf-events th,& .sgf-events td{padding:3px 8px;border-bottom:1px solid var(--line)}
-& .sgf-events .sgf-n{color:var(--dim);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+& .sgf-events td:nth-child(-n+2){color:var(--dim);text-align:right;white-space:nowrap;
+font-variant-numeric:tabular-nums}
+& .sgf-events td[colspan]{text-align:left}
 & .sgf-events td:nth-child(3){white-space:nowrap}
-& .sgf-events td:nth-child(n+4){min-width:90px}
+& .sgf-events td:nth-child(4){min-width:90px}
 & .sgf-events td:last-child{width:60%}
 & .sgf-events td p,& .sgf-events details{margin:0}
 & .sgf-events td>span{padding:1px 5px;margin-left:-5px;border-radius:3px}
 & .sgf-go{padding:0 4px;border:0;border-radius:3px;background:none;color:inherit;font:inherit;cursor:pointer}
 & .sgf-go:hover,& .sgf-go:focus-visible{text-decoration:underline;color:var(--now)}
 """
+_ROW: Final = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
 Kind = Literal["action", "compensation", "doubt", "decision", "request", "instance"]
 _KINDS: dict[type[e.Event], Kind] = {
     e.StepInDoubt: "doubt",
@@ -101,28 +104,26 @@ def _left_out(number: int) -> Html:
 
 
 def event_rows(events: Sequence[e.Event], *, created_at: datetime, interactive: bool = False, cut: int = CUT) -> Html:
-    """A row for each event. It carries number, kind and step, so that a page can look for some of them.
+    """A row for each event.
 
-    `interactive`: its number is a button.
+    `interactive`: its number is a button, and it carries number, kind and step, so that a page can look for some.
     """
     return joined(*(_row(event, created_at, interactive=interactive, cut=cut) for event in events))
 
 
 def _row(event: e.Event, created_at: datetime, *, interactive: bool, cut: int) -> Html:
-    number = str(event.number)
-    told = f"go to event {number}"
-    shown = tag("button", number, type="button", class_="sgf-go", aria_label=told) if interactive else number
-    return tag(
-        "tr",
-        tag("td", shown, class_="sgf-n"),
-        tag("td", seconds(event.at - created_at), class_="sgf-n"),
-        tag("td", _what(event)),
-        tag("td", "" if event.state is None else given(event.state)),
-        tag("td", *because(event, cut=cut)),
-        data_number=number,
-        data_kind=kind_of(event),
-        data_step=step_of(event),
+    cells = (
+        seconds(event.at - created_at),
+        _what(event),
+        "" if event.state is None else given(event.state),
+        because(event, cut=cut),
     )
+    number = str(event.number)
+    if not interactive:
+        return filled(_ROW, number, *cells)
+    button = tag("button", number, type="button", class_="sgf-go", aria_label=f"go to event {number}")
+    told = {"data_number": number, "data_kind": kind_of(event), "data_step": step_of(event)}
+    return tag("tr", *(tag("td", cell) for cell in (button, *cells)), **told)
 
 
 def step_of(event: e.Event) -> str | None:
@@ -132,8 +133,6 @@ def step_of(event: e.Event) -> str | None:
 
 def _what(event: e.Event) -> Html:
     tone = _TONES.get(type(event))
-    kind, _, rest = str(event).partition(" ")
-    step = step_of(event)
-    named = rest if isinstance(event, e.CauseRecorded) or step is None else step
-    told = joined(kind, " " if named else None, tag("b", given(named)) if named else None)
-    return told if tone is None else tag("span", told, class_=f"sgf-{tone}")
+    kind, _, named = str(event).partition(" ")
+    told = filled("{} <b><bdi>{}</bdi></b>", kind, named) if named else joined(kind)
+    return told if tone is None else filled('<span class="sgf-{}">{}</span>', tone, told)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import attrs
-
 from sagafsm import events as e
 from sagafsm.fold import KEEPS_PARKED
+from sagafsm.values import replace
 from sagafsm.view.segments import Attempt, Outcome, Segment, Wait, WaitKind
 
 
@@ -61,7 +60,7 @@ class Lanes:
         segment = self.segments[index]
         if isinstance(segment, Attempt):
             ended |= {"outcome": outcome, **told}
-        self.segments[index] = attrs.evolve(segment, **ended)
+        self.segments[index] = replace(segment, **ended)
 
     def is_running(self, step: str) -> bool:
         """Whether an attempt of the step is open."""
@@ -76,7 +75,7 @@ class Lanes:
         index = self.last.get((step, self.target(step)))
         segment = None if index is None else self.segments[index]
         if index is not None and isinstance(segment, Attempt):
-            self.segments[index] = attrs.evolve(segment, settled=told)
+            self.segments[index] = replace(segment, settled=told)
 
     def rename(self, names: Mapping[str, str | None]) -> None:
         """Give lanes the names that a migration gave to their steps; one whose step is gone keeps its own."""
@@ -86,7 +85,7 @@ class Lanes:
 
         for step in [step for step in self.open if new(step) != step and new(step) in self.open]:
             self.close(step)
-        self.segments = [attrs.evolve(segment, step=new(segment.step)) for segment in self.segments]
+        self.segments = [replace(segment, step=new(segment.step)) for segment in self.segments]
         self.open = {new(step): index for step, index in self.open.items()}
         self.last = {(new(step), target): index for (step, target), index in self.last.items()}
         self.blocked = {new(step) for step in self.blocked}

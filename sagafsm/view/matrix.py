@@ -9,6 +9,21 @@ import attrs
 
 from sagafsm.view.page import Html, chip, given, tag
 
+STYLE = """
+& .sgf-matrix{border-spacing:2px 1px}
+& .sgf-matrix td{min-width:40px;padding:2px 3px;text-align:center;vertical-align:middle;white-space:nowrap;
+border-radius:3px;font-size:11px;overflow-wrap:normal}
+& .sgf-matrix thead th{font-size:11px;line-height:1.25}
+& .sgf-matrix thead th+th{padding:2px 3px;text-align:center;overflow-wrap:normal}
+& .sgf-matrix thead span{display:inline-block;max-width:76px}
+& .sgf-matrix tbody th{position:sticky;left:0;background:var(--page)}
+& .sgf-matrix tbody th>bdi{display:inline-block;min-width:140px;max-width:240px}
+& .sgf-matrix .sgf-group{padding-top:8px;font-weight:600}
+& .sgf-matrix .sgf-group>bdi{display:inline;max-width:none}
+& .sgf-contracts thead span{max-width:140px}
+& .sgf-legend{margin:8px 0;padding:0;list-style:none;columns:2;font-size:12px}
+"""
+
 
 @attrs.frozen(kw_only=True)
 class Meaning:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import re
+from typing import LiteralString
 
 # Tags without an end.
-_VOID = frozenset({"br", "hr", "col"})
+_VOID = frozenset({"br", "hr", "col", "meta"})
+# Nothing in it is markup, or cannot be shown.
+_PLAIN = re.compile(r"[\w .,:;/%()#+=-]*")
 # What no parser of HTML, nor any encoder, keeps as it is: it is shown to be there.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
@@ -19,31 +22,49 @@ class Html(str):
 
 def escaped(text: str) -> Html:
     """Text as markup; an `Html` as it is."""
-    if isinstance(text, Html):
+    return text if isinstance(text, Html) else Html(_safe(text))
+
+
+def _safe(text: str) -> str:
+    # Most of what is shown are words and numbers, and nine tenths of the time would go into looking at them thrice.
+    if _PLAIN.fullmatch(text) is not None:
         return text
-    return Html(html.escape(_UNPRINTABLE.sub("\ufffd", text), quote=True))
+    return html.escape(_UNPRINTABLE.sub("\ufffd", text), quote=True)
 
 
 def joined(*parts: str | None, between: str = "") -> Html:
     """Parts one after another; None is left out."""
-    return Html(escaped(between).join(escaped(part) for part in parts if part is not None))
+    told = [part if type(part) is Html else _safe(part) for part in parts if part is not None]
+    return Html(_safe(between).join(told) if between else "".join(told))
 
 
 def tag(name: str, *children: str | None, **attributes: str | None) -> Html:
     """An element; `class_` is the attribute class, `aria_label` aria-label, and one that is None is left out."""
-    given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
-    told = "".join(f" {key}" if not value else f' {key}="{escaped(value)}"' for key, value in given.items())
+    told = "".join([_attribute(key, value) for key, value in attributes.items() if value is not None])
     return Html(f"<{name}{told}>" if name in _VOID else f"<{name}{told}>{joined(*children)}</{name}>")
+
+
+def _attribute(key: str, value: str) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    return f' {name}="{_safe(value)}"' if value else f" {name}"
+
+
+def filled(form: LiteralString, *parts: str) -> Html:
+    """Markup from the code itself with parts in the place of each `{}`; it takes a tenth of the time of many tags.
+
+    Nothing but a literal is a form, so that what is given by a user is only ever a part, which is escaped.
+    """
+    return Html(form.format(*[part if type(part) is Html else _safe(part) for part in parts]))
 
 
 def given(text: str) -> Html:
     """Text by a user, in a direction of its own: written from right to left, it does not turn what is around it."""
-    return tag("bdi", text)
+    return filled("<bdi>{}</bdi>", text)
 
 
 def code(text: str) -> Html:
     """Text as a piece of code, within a line; always from left to right."""
-    return tag("code", text, dir="ltr")
+    return filled('<code dir="ltr">{}</code>', text)
 
 
 def code_block(text: str) -> Html:
@@ -53,7 +74,7 @@ def code_block(text: str) -> Html:
 
 def chip(text: str, tone: str) -> Html:
     """A word in its colour; `tone` is one of `sagafsm.view.theme.TONES`."""
-    return tag("span", text, class_=f"sgf-chip sgf-{tone}")
+    return filled('<span class="sgf-chip sgf-{}">{}</span>', tone, text)
 
 
 def heading(text: str) -> Html:

@@ -40,7 +40,11 @@ def payload(what: str, text: str, *, limit: int = CUT) -> Html:
 
 def short_payload(what: str, text: str, *, limit: int = CUT) -> Html:
     """A value by its JSON, within the line where it is short."""
-    return joined(f"{what} ", code(text)) if len(text) <= _WITHIN_A_LINE else payload(what, text, limit=limit)
+    return (
+        joined(what, " " if what else None, code(text))
+        if len(text) <= _WITHIN_A_LINE
+        else payload(what, text, limit=limit)
+    )
 
 
 def message(error: RecordedError, *, limit: int = CUT) -> Html:

@@ -8,13 +8,14 @@ from typing import Literal
 import attrs
 
 from sagafsm import events as e
+from sagafsm.values import Value
 
 Outcome = Literal["running", "done", "failed", "in_doubt", "refused", "parked", "died", "abandoned"]
 WaitKind = Literal["retry", "signal", "decision", "late"]
 
 
-@attrs.frozen(kw_only=True)
-class Attempt:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Attempt(Value):
     """One call of a step's action or compensation.
 
     `step` is its path, `number` the attempt, `began` and `ended` the numbers of the events between which it ran; one
@@ -40,8 +41,8 @@ class Attempt:
         return self.ended is None
 
 
-@attrs.frozen(kw_only=True)
-class Wait:
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class Wait(Value):
     """A time in which a step waits: to be called again, for a signal, for a decision; or a call that went on too long.
 
     `until` is when it ends by itself.

@@ -11,6 +11,19 @@ import attrs
 from sagafsm.view.page import Html, given, joined, tag
 from sagafsm.view.times import seconds
 
+STYLE = """
+& .sgf-time{border-spacing:0}
+& .sgf-time th,& .sgf-time td{padding:1px 10px}
+& .sgf-time th{overflow-wrap:normal}
+& .sgf-time .sgf-who>bdi{display:inline-block;min-width:60px;max-width:160px}
+& .sgf-time td span{padding:1px 5px;margin-left:-5px;border-radius:3px}
+& .sgf-time .sgf-n{color:var(--dim);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+& .sgf-time .sgf-rail{border-left:2px solid var(--line);padding-left:14px}
+& .sgf-time .sgf-dot::before{content:"";float:left;width:8px;height:8px;margin:4px 0 0 -19px;border-radius:50%;
+background:var(--dim)}
+& .sgf-time .sgf-dot.sgf-hit::before{width:10px;height:10px;margin:3px 0 0 -20px;background:var(--bad-bg)}
+& .sgf-sign{width:11px;height:11px;margin-right:5px;vertical-align:-1px;fill:currentColor}
+"""
 # So many lines are shown from either end of a long run.
 KEPT = 40
 _SIGN = Html(

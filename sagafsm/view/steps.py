@@ -10,7 +10,7 @@ from sagafsm.events import StepOutline
 from sagafsm.instance import SagaInstance
 from sagafsm.record import StepRecord
 from sagafsm.retry import Retry
-from sagafsm.view.page import Html, chip, given, joined, tag
+from sagafsm.view.page import Html, chip, filled, given, joined, tag
 from sagafsm.view.payloads import cut, short_payload
 from sagafsm.view.phrases import count
 from sagafsm.view.times import seconds
@@ -20,7 +20,7 @@ STYLE = """
 & .sgf-steps{width:100%;border-spacing:0}
 & .sgf-steps th,& .sgf-steps td{padding:3px 8px;border-bottom:1px solid var(--line)}
 & .sgf-steps tbody th{font-weight:600}
-& .sgf-steps .sgf-n{color:var(--dim);text-align:right}
+& .sgf-steps td:first-child{color:var(--dim);text-align:right}
 & .sgf-steps details{margin:0}
 """
 LONGEST_TITLE = 120
@@ -57,13 +57,13 @@ def _rows(
     for number, step in enumerate(outline, start=1):
         defined = None if definition is None else definition.by_name.get(step.name)
         record = None if instance is None else instance.steps.get(step.name)
-        yield tag(
-            "tr",
-            tag("td", str(number) if not prefix else "", class_="sgf-n"),
-            tag("th", named(step, prefix), scope="row"),
-            tag("td", ", ".join(kinds(step))),
-            *([] if instance is None else _standing(step, record, instance.phase, limit)),
-            None if defined is None else tag("td", "; ".join(policy(defined))),
+        yield filled(
+            '<tr><td>{}</td><th scope="row">{}</th><td>{}</td>{}{}</tr>',
+            str(number) if not prefix else "",
+            named(step, prefix),
+            ", ".join(kinds(step)),
+            "" if instance is None else _standing(step, record, instance.phase, limit),
+            "" if defined is None else tag("td", "; ".join(policy(defined))),
         )
         if instance is None and step.steps:
             child = None if defined is None else defined.child
@@ -72,8 +72,10 @@ def _rows(
 
 def named(step: StepOutline, prefix: str = "") -> Html:
     """A step by its path, with its title where it has one."""
-    title = None if step.title is None else tag("span", " ", given(cut(step.title, LONGEST_TITLE)), class_="sgf-dim")
-    return joined(given(prefix + step.name), title)
+    name = given(prefix + step.name)
+    if step.title is None:
+        return name
+    return filled('{} <span class="sgf-dim">{}</span>', name, given(cut(step.title, LONGEST_TITLE)))
 
 
 def kinds(step: StepOutline) -> list[str]:
@@ -87,19 +89,20 @@ def kinds(step: StepOutline) -> list[str]:
     return special
 
 
-def _standing(step: StepOutline, record: StepRecord | None, phase: str, limit: int) -> Iterator[Html]:
+def _standing(step: StepOutline, record: StepRecord | None, phase: str, limit: int) -> Html:
     result = None if record is None else record.result_json
-    yield _stands(action_standing(step, record), 0 if record is None else record.action.attempt)
-    yield _stands(undo_standing(step, record, phase), 0 if record is None else record.compensation.attempt)
-    yield tag("td", None if result is None else short_payload("", result, limit=limit))
+    return filled(
+        "<td>{}</td><td>{}</td><td>{}</td>",
+        _stands(action_standing(step, record), 0 if record is None else record.action.attempt),
+        _stands(undo_standing(step, record, phase), 0 if record is None else record.compensation.attempt),
+        "" if result is None else short_payload("", result, limit=limit),
+    )
 
 
 def _stands(standing: Standing, calls: int) -> Html:
-    told = f" {calls} attempts" if calls > 1 else None
     plain = standing.tone in ("none", "quiet")
-    return tag(
-        "td", tag("span", standing.word, class_="sgf-dim") if plain else chip(standing.word, standing.tone), told
-    )
+    told = filled('<span class="sgf-dim">{}</span>', standing.word) if plain else chip(standing.word, standing.tone)
+    return joined(told, f" {calls} attempts") if calls > 1 else told
 
 
 def policy(step: StepDefinition) -> Iterator[str]:

@@ -78,11 +78,6 @@ overflow-x:auto}
 & details{margin:6px 0}
 & summary{cursor:pointer;color:var(--text)}
 & details details{margin:4px 0}
-& .sgf-finding{margin:8px 0;padding:10px 12px;border:1px solid var(--line);border-left:4px solid var(--dim);
-border-radius:6px}
-& .sgf-finding>:last-child{margin-bottom:0}
-& .sgf-error{border-left-color:var(--bad-bg)}
-& .sgf-warning{border-left-color:var(--late)}
 & .sgf-wide{overflow-x:auto} .sgf-wide{overflow-x:auto}
 & .sgf-wide+p{margin-top:10px}
 & table{margin:4px 0;border:0;border-collapse:separate;border-spacing:2px;table-layout:auto;font-size:12px;
@@ -92,29 +87,6 @@ color:inherit}
 font-weight:400;white-space:normal}
 & thead{border:0}
 & thead th{color:var(--dim);vertical-align:bottom}
-& .sgf-matrix{border-spacing:2px 1px}
-& .sgf-matrix td{min-width:40px;padding:2px 3px;text-align:center;vertical-align:middle;white-space:nowrap;
-border-radius:3px;font-size:11px;overflow-wrap:normal}
-& .sgf-matrix thead th{font-size:11px;line-height:1.25}
-& .sgf-matrix thead th+th{padding:2px 3px;text-align:center;overflow-wrap:normal}
-& .sgf-matrix thead span{display:inline-block;max-width:76px}
-& .sgf-matrix tbody th{position:sticky;left:0;background:var(--page)}
-& .sgf-matrix tbody th>bdi{display:inline-block;min-width:140px;max-width:240px}
-& .sgf-matrix .sgf-group{padding-top:8px;font-weight:600}
-& .sgf-matrix .sgf-group>bdi{display:inline;max-width:none}
-& .sgf-contracts thead span{max-width:140px}
-& .sgf-legend{margin:8px 0;padding:0;list-style:none;columns:2;font-size:12px}
-& .sgf-time{border-spacing:0}
-& .sgf-time th,& .sgf-time td{padding:1px 10px}
-& .sgf-time th{overflow-wrap:normal}
-& .sgf-time .sgf-who>bdi{display:inline-block;min-width:60px;max-width:160px}
-& .sgf-time td span{padding:1px 5px;margin-left:-5px;border-radius:3px}
-& .sgf-time .sgf-n{color:var(--dim);text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-& .sgf-time .sgf-rail{border-left:2px solid var(--line);padding-left:14px}
-& .sgf-time .sgf-dot::before{content:"";float:left;width:8px;height:8px;margin:4px 0 0 -19px;border-radius:50%;
-background:var(--dim)}
-& .sgf-time .sgf-dot.sgf-hit::before{width:10px;height:10px;margin:3px 0 0 -20px;background:var(--bad-bg)}
-& .sgf-sign{width:11px;height:11px;margin-right:5px;vertical-align:-1px;fill:currentColor}
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-VOID = {"br", "hr", "col"}
+VOID = {"br", "hr", "col", "meta"}
 
 
 class Page(HTMLParser):

@@ -1,0 +1,166 @@
+"""When each step ran: a lane for each, a segment for every attempt and every wait, over one axis of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+import attrs
+
+from sagafsm.events import StepOutline
+from sagafsm.instance import SagaInstance
+from sagafsm.view.attempts import Segment, attempts
+from sagafsm.view.bars import Axis, Bar, bars_of, drawn, swatch
+from sagafsm.view.page import Html, filled, joined, tag
+from sagafsm.view.payloads import cut
+from sagafsm.view.phrases import count
+from sagafsm.view.times import seconds, ticks
+
+STYLE = """
+& .sgf-chart{display:flex;margin:8px 0 0;font-size:12px}
+& .sgf-lanes{flex:none;width:clamp(72px,17%,190px);margin-top:22px}
+& .sgf-lanes div{height:20px;padding:0 10px 0 6px;overflow:hidden;line-height:20px;text-overflow:ellipsis;
+white-space:nowrap;overflow-wrap:normal}
+& .sgf-lanes div:nth-child(odd){background:var(--panel)}
+& .sgf-plot{flex:1;min-width:0;overflow:visible;background:repeating-linear-gradient(var(--panel) 0 20px,
+transparent 20px 40px) 0 22px no-repeat}
+& .sgf-plot text{fill:var(--text);font-size:11px}
+& .sgf-axis text{fill:var(--dim);font-variant-numeric:tabular-nums}
+& .sgf-axis line{stroke:var(--line)}
+& .sgf-action{y:-6px;height:12px;rx:2px;fill:currentColor}
+& .sgf-undo{stroke:currentColor;stroke-width:12;stroke-dasharray:5 1.5}
+& .sgf-wait{stroke:currentColor;stroke-width:6;stroke-dasharray:1.5 2}
+& .sgf-action.sgf-bad,& .sgf-undo.sgf-bad{color:var(--bad-bg)}
+& .sgf-action.sgf-going{fill-opacity:.3;stroke:currentColor;stroke-dasharray:4 2}
+& .sgf-undo.sgf-going{stroke-opacity:.6}
+& .sgf-plot .sgf-word{fill:var(--page);font-size:10px}
+& .sgf-plot .sgf-on-bad{fill:#fff}
+& .sgf-plot [data-number]{cursor:pointer}
+& .sgf-key{display:flex;flex-wrap:wrap;gap:2px 14px;margin:6px 0 0;padding:0;list-style:none;color:var(--dim);
+font-size:11px}
+& .sgf-key svg{margin-right:5px;vertical-align:-3px}
+"""
+LANE = 20
+TOP = 22
+# More lanes than these are told by their number: nobody reads them, and each takes its place.
+MOST_LANES = 60
+_LEAST = timedelta(microseconds=10)
+_LONGEST = 200
+_SURELY_FITS = 10
+
+
+@attrs.frozen(kw_only=True)
+class _Lane:
+    step: str
+    title: str
+    depth: int
+
+
+def timeline(
+    instance: SagaInstance,
+    *,
+    nested: Mapping[str, SagaInstance] | None = None,
+    window: tuple[timedelta, timedelta] | None = None,
+    uid: str | None = None,
+    interactive: bool = False,
+) -> Html:
+    """A chart with a lane for each step in order of definition, those of `nested` instances under their own.
+
+    `window` is the piece of time to show, from and to, since the creation; without it all of it. `uid` is its id in
+    the page, if it is to have one. `interactive`: a segment carries the number of the event with which it began.
+    """
+    found = attempts(instance.history, nested=nested)
+    axis = _axis(instance, found, window)
+    lanes, more = _shown(list(_lanes(instance, nested or {}, found)), found)
+    bars = bars_of([lane.step for lane in lanes], found, axis)
+    return joined(
+        tag(
+            "div",
+            tag("div", *(_label(lane) for lane in lanes), class_="sgf-lanes"),
+            _plot(bars, axis, uid, interactive=interactive),
+            class_="sgf-chart",
+        ),
+        _key(bars),
+        tag("p", f"… {count(more, 'step')} more, which are not drawn", class_="sgf-dim") if more else None,
+    )
+
+
+def _axis(instance: SagaInstance, found: Sequence[Segment], window: tuple[timedelta, timedelta] | None) -> Axis:
+    if window is not None:
+        return Axis(start=window[0], end=max(window[1], window[0] + _LEAST), origin=instance.created_at)
+    end = max((segment.end - instance.created_at for segment in found), default=timedelta(0))
+    # What goes on has a word behind it, for which there is to be room.
+    room = 0.12 if any(segment.is_open for segment in found) else 0
+    return Axis(start=timedelta(0), end=max(end * (1 + room), _LEAST), origin=instance.created_at)
+
+
+def _label(lane: _Lane) -> Html:
+    title = cut(lane.title, _LONGEST)
+    if len(title) <= _SURELY_FITS and not lane.depth:
+        return filled("<div><bdi>{}</bdi></div>", title)
+    return filled('<div title="{}">{}<bdi>{}</bdi></div>', title, "\u2003" * lane.depth, title)
+
+
+def _lanes(
+    instance: SagaInstance, nested: Mapping[str, SagaInstance], found: Sequence[Segment], prefix: str = ""
+) -> Iterator[_Lane]:
+    outlined = {step.name for step in instance.outline}
+    gone = dict.fromkeys(s.step for s in found if prefix == "" and "/" not in s.step and s.step not in outlined)
+    for step in (*instance.outline, *(StepOutline(name=name) for name in gone)):
+        path = prefix + step.name
+        yield _Lane(step=path, title=step.title or step.name, depth=prefix.count("/"))
+        if path in nested:
+            yield from _lanes(nested[path], nested, found, f"{path}/")
+
+
+def _shown(lanes: Sequence[_Lane], found: Sequence[Segment]) -> tuple[Sequence[_Lane], int]:
+    """The lanes to draw, and how many are left out: first those in which nothing is."""
+    if len(lanes) > MOST_LANES:
+        begun = {segment.step for segment in found}
+        kept = [lane for lane in lanes if lane.step in begun][:MOST_LANES]
+        return kept, len(lanes) - len(kept)
+    return lanes, 0
+
+
+def _plot(bars: Mapping[str, Sequence[Bar]], axis: Axis, uid: str | None, *, interactive: bool) -> Html:
+    height = TOP + LANE * len(bars)
+    told = f"timeline of {count(len(bars), 'step')}, {seconds(axis.start)} to {seconds(axis.end)}"
+    lanes = (_lane(step, lane, row, interactive=interactive) for row, (step, lane) in enumerate(bars.items()) if lane)
+    return tag(
+        "svg",
+        tag("g", *_ticks(axis, height), class_="sgf-axis"),
+        *lanes,
+        class_="sgf-plot",
+        width="100%",
+        height=str(height),
+        role="img",
+        aria_label=told,
+        id=uid,
+    )
+
+
+def _lane(step: str, bars: Sequence[Bar], row: int, *, interactive: bool) -> Html:
+    middle = TOP + LANE * row + LANE // 2
+    return tag(
+        "g",
+        *(drawn(bar, interactive=interactive) for bar in bars),
+        transform=f"translate(0 {middle})",
+        data_step=step if interactive else None,
+    )
+
+
+def _ticks(axis: Axis, height: int) -> Iterator[Html]:
+    for at, told in ticks(axis.start, axis.end, at_most=7):
+        share = axis.share(at)
+        x = f"{share:.2f}%"
+        anchor = "start" if share < 3 else "end" if share > 96 else "middle"
+        yield filled('<line x1="{}" x2="{}" y1="17" y2="{}"></line>', x, x, str(height))
+        yield filled('<text x="{}" y="12" text-anchor="{}">{}</text>', x, anchor, told)
+
+
+def _key(bars: Mapping[str, Sequence[Bar]]) -> Html | None:
+    """What the bars that are there look like, in words."""
+    looks = {bar.look for lane in bars.values() for bar in lane}
+    if not looks:
+        return None
+    return tag("ul", *(tag("li", swatch(look), look.word) for look in sorted(looks)), class_="sgf-key")
