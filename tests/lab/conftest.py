@@ -1,0 +1,75 @@
+"""One server, one browser, and for each scenario a notebook of its own, after which nothing may have gone wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.browser import Browser, browsing, needs_browser
+from support.lab import Lab, lab_server
+from support.notebook_page import NotebookPage, open_notebook, write_notebook
+
+Opening = Callable[..., NotebookPage]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # They share a server and a browser, which live in one worker. What a browser does is the same on every Python.
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group("lab"))
+            item.add_marker(pytest.mark.exam)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    needs_browser("jupyterlab", "notebook", "anywidget", "nbformat", "ipykernel")
+    with browsing(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with lab_server(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shots() -> Path | None:
+    given = os.environ.get("SAGAFSM_SHOTS")
+    if given is None:
+        return None
+    Path(given).mkdir(parents=True, exist_ok=True)
+    return Path(given)
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Browser]:
+    """The browser; afterwards nothing was asked of another machine and no script failed."""
+    browser.forget()
+    yield browser
+    for page in browser.context.pages[1:]:
+        page.close()
+    browser.check()
+
+
+@pytest.fixture
+def notebook(watched: Browser, lab: Lab, shots: Path | None, request: pytest.FixtureRequest) -> Iterator[Opening]:
+    """Opens a notebook of given cells, in a theme; its kernel ends with the test."""
+    opened: list[NotebookPage] = []
+    name = request.node.name.replace("[", "-").rstrip("]").removeprefix("test_")
+
+    def opening(*cells: str, dark: bool = False, kernel: bool = True) -> NotebookPage:
+        path = lab.work / f"{name}.ipynb"
+        if cells:
+            write_notebook(path, *cells)
+        opened.append(open_notebook(watched, lab, path, dark=dark, shots=shots, kernel=kernel))
+        return opened[-1]
+
+    yield opening
+    for page in opened:
+        if not page.page.is_closed():
+            page.shot(name)
+            page.end()
