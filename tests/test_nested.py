@@ -6,17 +6,17 @@ Its history is the evidence of what it did, so that as a step it is never in dou
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
 import pytest
 
-from sagafsm import IllegalTransition, Orchestrator, Saga, SagaNotFound, StoreConflict
+from sagafsm import IllegalTransition, Orchestrator, Retry, Saga, SagaNotFound, StoreConflict
 from sagafsm import events as e
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
-from support.clock import NOON
+from support.clock import NOON, FakeClock
 from support.messages import message_of
 from support.mortality import die
 from support.services import STEADY, Service, add, saga_of
@@ -57,6 +57,32 @@ def test_a_child_is_an_instance_of_its_own(way: str, store: Store) -> None:
     )
     assert ["a 1", "charge 1", "fee 1", "z 1"] == service.calls
     assert ["o-1", "o-1/pay"] == [summary.id for summary in store.find()]
+
+
+class Hurried(FakeClock):
+    """A clock on which time passes between any two looks."""
+
+    def now(self) -> datetime:
+        self.advance(0.01)
+        return self.time
+
+
+def test_a_retry_that_falls_due_at_once_is_never_forgotten() -> None:
+    """A backoff so short that it is over before the parent hears of it ends the drive no earlier than any other."""
+    child, saga = Saga("payment", retry=Retry(3, backoff=timedelta(milliseconds=1))), Saga("order")
+    attempts = []
+
+    def charge() -> str:
+        attempts.append(len(attempts))
+        if len(attempts) < 3:
+            raise ValueError("busy")
+        return "charged"
+
+    child.add_step("charge", charge)
+    saga.add_saga("pay", child)
+    with Orchestrator("memory://", clock=Hurried()) as orchestrator:
+        assert {"pay": {"charge": "charged"}} == orchestrator.run(saga, None, check=True).results
+    assert [0, 1, 2] == attempts
 
 
 def test_a_later_step_is_given_the_results_by_name() -> None:

@@ -223,7 +223,9 @@ class Drive:
         node, run = child.parent, child.run
         command = child.command
         until = command.not_before if isinstance(command, Run) else None
-        early = until is not None and until > self.settings.clock.now()
+        ends = self.settings.stopping() or self._budget == 0
+        # One whose time has come since the commit that named it is parked like the others: its parent resumes it at once.
+        early = until is not None and (not ends or until > self.settings.clock.now())
         if node is None or run is None:
             return
         node.children.pop(run.step, None)
