@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
@@ -208,6 +208,44 @@ class AsyncOrchestrator:
             after = page[-1].id
             if limit is not None and (limit := limit - len(page)) <= 0:
                 return
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener(instance, event)` told, beside `on_event`, of what becomes durable from now on.
+
+        It hears what operations of this orchestrator do that begin after this call, on whatever thread they do it;
+        not what other orchestrators or processes do. It ends when the function that is returned is called.
+        """
+        return self._operations.driving.listen(listener)
+
+    def alongside(
+        self, *, sagas: Iterable[Defined] | None = None, on_event: Listener | None = None
+    ) -> AsyncOrchestrator:
+        """Another orchestrator over the same store, with the same sagas (unless others are given), resources and clock.
+
+        Each closes by itself, and neither closes the store of the other. Resources that are entered, it enters anew.
+        """
+        driving = self._operations.driving
+        return AsyncOrchestrator(
+            self.store,
+            sagas=driving.registry.sagas if sagas is None else sagas,
+            resources=driving.resources,
+            clock=driving.settings.clock,
+            owner=driving.owner,
+            lease=driving.settings.lease,
+            max_payload=driving.settings.max_payload,
+            on_event=on_event,
+            max_in_flight=self._server.max_in_flight,
+        )
+
+    @property
+    def sagas(self) -> tuple[Defined, ...]:
+        """The sagas that are registered, those that were given and those that were run."""
+        return self._operations.driving.registry.sagas
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is closed, or closing: nothing new starts."""
+        return self._stopping()
 
     # Requests and decisions -------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -14,14 +15,14 @@ from sagafsm.definition import Definition
 from sagafsm.drivers.claims import claimed, create, release
 from sagafsm.drivers.drive import Drive, Mode
 from sagafsm.drivers.effects import Enter, Steps, StoreCall
-from sagafsm.drivers.journal import Journal, tell
+from sagafsm.drivers.journal import Journal, Listener, Listeners, tell
 from sagafsm.drivers.lease import Lease, LeaseKeeper, is_dead, is_running, new_owner
 from sagafsm.drivers.node import Node, Opening
 from sagafsm.drivers.reading import Reading
 from sagafsm.drivers.resources import needed
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.tree import Tree
-from sagafsm.errors import IllegalTransition
+from sagafsm.errors import IllegalTransition, RequestError
 from sagafsm.events import Event
 from sagafsm.instance import SagaInstance
 from sagafsm.registry import Registry
@@ -44,6 +45,26 @@ class Driving:
     settings: Settings
     keeper: LeaseKeeper
     owner: str
+    _listening: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` told too, by drives that begin from now on; until the function that is returned is called."""
+        if not callable(listener):
+            raise RequestError(f"'listen' takes a function of an instance and an event, not {listener!r}")
+        # A listener of its own each time, so that who listens twice stops the one that it means.
+        told = functools.partial(listener)
+
+        def stop() -> None:
+            with self._listening:
+                heard = self.settings.on_event
+                if isinstance(heard, Listeners):
+                    self.settings = replace(self.settings, on_event=heard.without(told))
+
+        with self._listening:
+            heard = self.settings.on_event
+            before = heard if isinstance(heard, Listeners) else Listeners(() if heard is None else (heard,))
+            self.settings = replace(self.settings, on_event=Listeners((*before.each, told)))
+        return stop
 
     def load(self, instance_id: str) -> Steps[Stored]:
         """The instance with its row."""

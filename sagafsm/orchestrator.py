@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
@@ -15,6 +15,7 @@ from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
 from sagafsm.drivers.sync import SyncPerformer
 from sagafsm.errors import SagaError
+from sagafsm.finding import Found
 from sagafsm.instance import SagaInstance
 from sagafsm.opening import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
 from sagafsm.operations import verdict_of
@@ -157,20 +158,53 @@ class Orchestrator:
         older_than: timedelta | None = None,
         after: str | None = None,
         limit: int | None = None,
-    ) -> Iterator[Summary]:
+    ) -> Found:
         """Summaries in order of id, those behind id `after`, read page by page as they are asked for.
 
         `state` is a state or a phase; `blocked` True, False or a reason; `older_than`: unchanged for that long.
+        A notebook shows the first ones, and none is lost by that to who reads on.
         """
-        while page := self._perform(
-            self._operations.page(
-                saga=saga, state=state, blocked=blocked, older_than=older_than, after=after, limit=limit
-            )
-        ):
-            yield from page
-            after = page[-1].id
-            if limit is not None and (limit := limit - len(page)) <= 0:
-                return
+        filters = {"saga": saga, "state": state, "blocked": blocked, "older_than": older_than}
+
+        def page(after: str | None, left: int | None) -> Sequence[Summary]:
+            return self._perform(self._operations.page(**filters, after=after, limit=left))  # type: ignore[arg-type]
+
+        return Found(page, after, limit)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener(instance, event)` told, beside `on_event`, of what becomes durable from now on.
+
+        It hears what operations of this orchestrator do that begin after this call, on whatever thread they do it;
+        not what other orchestrators or processes do. It ends when the function that is returned is called.
+        """
+        return self._operations.driving.listen(listener)
+
+    def alongside(self, *, sagas: Iterable[Defined] | None = None, on_event: Listener | None = None) -> Orchestrator:
+        """Another orchestrator over the same store, with the same sagas (unless others are given), resources and clock.
+
+        Each closes by itself, and neither closes the store of the other. Resources that are entered, it enters anew.
+        """
+        driving = self._operations.driving
+        return Orchestrator(
+            self.store,
+            sagas=driving.registry.sagas if sagas is None else sagas,
+            resources=driving.resources,
+            clock=driving.settings.clock,
+            owner=driving.owner,
+            lease=driving.settings.lease,
+            max_payload=driving.settings.max_payload,
+            on_event=on_event,
+        )
+
+    @property
+    def sagas(self) -> tuple[Defined, ...]:
+        """The sagas that are registered, those that were given and those that were run."""
+        return self._operations.driving.registry.sagas
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is closed, or closing: nothing new starts."""
+        return self._stopping()
 
     # Requests and decisions -------------------------------------------------------------------------------------------
 

@@ -119,8 +119,28 @@ def tell(listener: Listener | None, batch: Batch) -> None:
     if listener is None:
         return
     for instance, event in happened:
-        try:
-            listener(instance, event)
-        except Exception:  # noqa: BLE001 - `say` records it
-            error = "on_event raised at event %d of instance %r"
-            say(logging.ERROR, error, event.number, instance.id, exc_info=True)
+        _tell_one(listener, instance, event)
+
+
+def _tell_one(listener: Listener, instance: SagaInstance, event: e.Event) -> None:
+    try:
+        listener(instance, event)
+    except Exception:  # noqa: BLE001 - `say` records it
+        error = "on_event raised at event %d of instance %r"
+        say(logging.ERROR, error, event.number, instance.id, exc_info=True)
+
+
+@attrs.frozen
+class Listeners:
+    """Several listeners as one; what one of them raises is logged, and the others hear all the same."""
+
+    each: tuple[Listener, ...] = ()
+
+    def __call__(self, instance: SagaInstance, event: e.Event) -> None:
+        """Tell them all, in the order in which they came."""
+        for listener in self.each:
+            _tell_one(listener, instance, event)
+
+    def without(self, listener: Listener) -> Listeners:
+        """All but this one."""
+        return Listeners(tuple(one for one in self.each if one is not listener))

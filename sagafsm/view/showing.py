@@ -5,10 +5,11 @@ from __future__ import annotations
 from sagafsm import events as e
 from sagafsm.definition import Definition
 from sagafsm.errors import DefinitionError, SagaFailed, SagaUnfinished, listed
+from sagafsm.finding import Found
 from sagafsm.instance import SagaInstance
 from sagafsm.recovery import RecoveryReport
 from sagafsm.reprs import as_html, as_text
-from sagafsm.view import compare, document, event_table, text
+from sagafsm.view import compare, document, event_table, listing, text
 from sagafsm.view.because import because
 from sagafsm.view.document import snapshot
 from sagafsm.view.page import Html, bullets, card, chip, given, joined, tag
@@ -19,6 +20,8 @@ from sagafsm.view.times import moment
 
 # So many events of a history are shown at once; it has a table of its own for all of them.
 MOST_EVENTS = 200
+# So many instances that `find` gives are shown, of thousands perhaps.
+MOST_FOUND = 20
 _SHORT_CUT = 400
 
 
@@ -110,3 +113,16 @@ def _counted(report: RecoveryReport) -> tuple[Html, ...]:
 @as_html.register
 def _(found: compare.Comparison) -> str:
     return card(style(compare.STYLE), compare.drawn(found), label="Comparison of two instances")
+
+
+@as_html.register
+def _(found: Found) -> str:
+    summaries = found.peek(MOST_FOUND)
+    return card(
+        style(listing.STYLE), listing.listing(summaries, more=found.is_more_than(MOST_FOUND)), label="Instances found"
+    )
+
+
+@as_text.register
+def _(found: Found) -> str:
+    return text.listing_text(found.peek(MOST_FOUND), more=found.is_more_than(MOST_FOUND))

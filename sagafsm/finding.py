@@ -1,0 +1,57 @@
+"""What `find` gives: summaries, read page by page as they are asked for, that a notebook shows as a table."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
+
+from sagafsm.reprs import Shown
+from sagafsm.store import Summary
+
+# The next summaries behind an id, so many at most (None: as many as a page holds).
+Pages = Callable[[str | None, int | None], Sequence[Summary]]
+
+
+class Found(Shown, Iterator[Summary]):
+    """Summaries in order of id. Looking ahead (`peek`, as a notebook does) takes nothing away from who reads on."""
+
+    def __init__(self, pages: Pages, after: str | None, limit: int | None) -> None:
+        self._pages, self._after, self._left = pages, after, limit
+        self._ahead: deque[Summary] = deque()
+        self._is_read = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Summary:
+        if not self._ahead and not self._read():
+            raise StopIteration
+        return self._ahead.popleft()
+
+    def peek(self, number: int) -> tuple[Summary, ...]:
+        """Up to so many of those that come next; they still come."""
+        while len(self._ahead) < number and self._read():
+            pass
+        return tuple(self._ahead)[:number]
+
+    def is_more_than(self, number: int) -> bool:
+        """Whether more than so many are still to come."""
+        return len(self.peek(number + 1)) > number
+
+    def _read(self) -> bool:
+        """Read a page more; False: there is none."""
+        if self._is_read:
+            return False
+        page = self._pages(self._after, self._left)
+        self._ahead.extend(page)
+        if self._left is not None:
+            self._left -= len(page)
+        self._is_read = not page or self._left == 0
+        if page:
+            self._after = page[-1].id
+        return bool(page)
+
+    def __repr__(self) -> str:
+        shown = self.peek(1)
+        return f"<Found {'nothing more' if not shown else f'{shown[0].id!r} and what follows'}>"

@@ -1,0 +1,116 @@
+"""`listen` hears what becomes durable from then on; `alongside` is another orchestrator over the same store."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from sagafsm.async_orchestrator import AsyncOrchestrator
+from sagafsm.errors import RequestError, SagaError
+from sagafsm.orchestrator import Orchestrator
+from sagafsm.saga import Saga
+
+
+def order() -> Saga:
+    saga = Saga("order")
+    saga.add_step("reserve", lambda input: input, lambda result: None)
+    saga.add_step("ship", lambda: "label")
+    return saga
+
+
+TOLD = ["InstanceCreated", "StepStarted", "StepSucceeded", "StepStarted", "StepSucceeded", "InstanceCompleted"]
+
+
+def test_several_listen_beside_on_event_until_they_stop() -> None:
+    """Each hears every event once, in order; stopping one stops none of the others, and no drive before heard."""
+    saga, heard = order(), {"given": [], "first": [], "second": []}
+    tell = {name: (lambda _, event, name=name: heard[name].append(type(event).__name__)) for name in heard}
+    with Orchestrator("memory://", on_event=tell["given"]) as orchestrator:
+        orchestrator.run(saga, 0)
+        stop = orchestrator.listen(tell["first"])
+        orchestrator.listen(tell["second"])
+        orchestrator.run(saga, 1)
+        stop()
+        stop()
+        orchestrator.run(saga, 2)
+    assert {"given": TOLD * 3, "first": TOLD, "second": TOLD * 2} == heard
+
+
+def test_who_listens_twice_stops_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The same function given twice is told twice, and each stop ends one of them."""
+    saga, heard = order(), []
+    with Orchestrator("memory://", sagas=[saga]) as orchestrator:
+
+        def listen(instance, event):
+            heard.append(event.number)
+
+        stop = orchestrator.listen(listen)
+        orchestrator.listen(listen)
+        orchestrator.start(saga, 1, id="o-1")
+        assert [1, 1] == heard
+        stop()
+        orchestrator.start(saga, 1, id="o-2")
+        assert [1, 1, 1] == heard
+
+
+def test_one_that_raises_keeps_nothing_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """Law 17, for several: it is logged, and changes nothing."""
+    saga, heard = order(), []
+
+    def broken(instance, event):
+        raise ValueError("no")
+
+    with Orchestrator("memory://", on_event=broken) as orchestrator:
+        orchestrator.listen(lambda _, event: heard.append(event.number))
+        with caplog.at_level(logging.ERROR, "sagafsm"):
+            assert "completed" == orchestrator.run(saga, 1, id="o-1").state
+    assert [1, 2, 3, 4, 5, 6] == heard
+    errors = [record.getMessage() for record in caplog.records]
+    assert [f"on_event raised at event {n} of instance 'o-1'" for n in range(1, 7)] == errors
+
+
+def test_what_is_no_function_is_refused() -> None:
+    """At once, and not when the first event comes."""
+    with Orchestrator("memory://") as orchestrator, pytest.raises(RequestError) as error:
+        orchestrator.listen("me")  # type: ignore[arg-type]
+    assert "'listen' takes a function of an instance and an event, not 'me'" == str(error.value)
+
+
+def test_one_alongside_shares_the_store_and_closes_by_itself() -> None:
+    """It drives what the other began, with the same sagas and resources; closing it closes nothing of the other's."""
+    saga = Saga("order", resources=["shop"])
+    saga.add_step("reserve", lambda shop: shop)
+    heard = []
+    with Orchestrator("memory://", sagas=[saga], resources={"shop": "ours"}, owner="me") as orchestrator:
+        orchestrator.start(saga, None, id="o-1")
+        beside = orchestrator.alongside(on_event=lambda _, event: heard.append(event.number))
+        assert (orchestrator.sagas, False, False) == (beside.sagas, orchestrator.is_closed, beside.is_closed)
+        assert {"reserve": "ours"} == beside.resume("o-1").results
+        beside.close()
+        assert (False, True) == (orchestrator.is_closed, beside.is_closed)
+        assert "completed" == orchestrator.get("o-1").state
+        with pytest.raises(SagaError) as error:
+            beside.get("o-1")
+    assert "this orchestrator is closed, or closing: nothing new starts (open another)" == str(error.value)
+    assert [2, 3, 4] == heard
+
+
+async def _beside() -> tuple[list[int], list[int]]:
+    saga, told, heard = order(), [], []
+    async with AsyncOrchestrator("memory://", sagas=[saga], max_in_flight=7) as orchestrator:
+        stop = orchestrator.listen(lambda _, event: heard.append(event.number))
+        await orchestrator.start(saga, 1, id="o-1")
+        async with orchestrator.alongside(on_event=lambda _, event: told.append(event.number)) as beside:
+            assert "completed" == (await beside.resume("o-1")).state
+        await orchestrator.run(saga, 1, id="o-2")
+        stop()
+        await orchestrator.run(saga, 1, id="o-3")
+    return told, heard
+
+
+def test_the_same_under_a_loop() -> None:
+    """What drives alongside is not heard by the other's listeners, and the other goes on when it closes."""
+    import asyncio
+
+    assert ([2, 3, 4, 5, 6], [1, 1, 2, 3, 4, 5, 6]) == asyncio.run(_beside())
