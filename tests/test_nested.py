@@ -67,9 +67,11 @@ class Hurried(FakeClock):
         return self.time
 
 
-def test_a_retry_that_falls_due_at_once_is_never_forgotten() -> None:
-    """A backoff so short that it is over before the parent hears of it ends the drive no earlier than any other."""
-    child, saga = Saga("payment", retry=Retry(3, backoff=timedelta(milliseconds=1))), Saga("order")
+@pytest.mark.parametrize("milliseconds", range(2, 60, 4))
+def test_a_retry_that_falls_due_at_once_is_never_forgotten(milliseconds: int) -> None:
+    """A backoff that is over before the parent hears of it ends the drive no earlier than any other."""
+    retry = Retry(3, backoff=timedelta(milliseconds=milliseconds), factor=1, jitter=False)
+    child, saga = Saga("payment", retry=retry), Saga("order")
     attempts = []
 
     def charge() -> str:

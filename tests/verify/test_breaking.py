@@ -116,7 +116,7 @@ def test_async_functions_break_too() -> None:
 
     saga = Saga("order", retry=_twice(), in_doubt="retry")
     saga.add_step("one", act)
-    saga.add_step("two", lambda: act())
+    saga.add_step("two", lambda input: act())
     breaks = {(name, "action"): Break("raise_after", 1) for name in ("one", "two")}
     with Orchestrator("memory://") as orchestrator:
         assert "completed" == orchestrator.run(Broken(saga, breaks), None).state
