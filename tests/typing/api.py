@@ -7,7 +7,7 @@ that is not needed, so that each stays an error.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, assert_type
 
@@ -30,6 +30,7 @@ from sagafsm import (
 )
 from sagafsm.clock import Clock, SystemClock
 from sagafsm.events import RecordedError
+from sagafsm.finding import Found
 from sagafsm.record import Block, Cause, Residue, StepRecord
 from sagafsm.recovery import RecoveryReport
 from sagafsm.risks import Risk
@@ -218,7 +219,7 @@ def a_sync_orchestrator(store: Store) -> None:
         found = orchestrator.find(
             saga="order", state="running", blocked="in_doubt", older_than=SECOND, after="a", limit=3
         )
-        assert_type(found, Iterator[Summary])
+        assert_type(found, Found)
         assert_type(orchestrator.cancel("o-1", by="me", reason="no stock"), SagaInstance)
         assert_type(orchestrator.retry("o-1", step="charge"), SagaInstance)
         assert_type(orchestrator.resolve("o-1", result={"id": "c-1"}, reason="seen"), SagaInstance)

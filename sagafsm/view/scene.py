@@ -1,0 +1,147 @@
+"""What a diagram shows, free of any place: columns of boxes, each with how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import attrs
+
+from sagafsm.events import StepOutline
+from sagafsm.instance import SagaInstance
+from sagafsm.machine import units_of
+from sagafsm.record import StepRecord
+from sagafsm.view.words import NO_WAY_BACK, Standing, action_standing, undo_standing
+
+Target = Literal["action", "compensation"]
+Marks = Mapping[tuple[str, Target], str]
+# Sagas nested deeper than this are one box with a count.
+DEEPEST = 2
+_BEING_UNDONE = ("running", "waiting", "parked", "failed")
+_BLOCKED = Standing("blocked", "asked", "hand")
+
+
+@attrs.frozen(kw_only=True)
+class Box:
+    """A step: its action and its compensation (None: nothing undoes it), each with how it stands.
+
+    `number` is its place in the order of first start, 0 when it has not begun; `goes` and `goes_back` tell whether the
+    way forward, or back, has come by. `columns` are those of a nested saga that is drawn in it.
+    """
+
+    path: str
+    title: str
+    kind: Literal["step", "saga", "wait"]
+    action: Standing
+    undo: Standing | None
+    attempts: int = 0
+    number: int = 0
+    is_current: bool = False
+    is_undone_now: bool = False
+    goes: bool = False
+    goes_back: bool = False
+    pivot: bool = False
+    effect: bool = True
+    action_mark: str | None = None
+    undo_mark: str | None = None
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """All of it in words."""
+        calls = f", attempt {self.attempts}" if self.attempts > 1 else ""
+        parts = [f"{self.title}: {self.action.word}{calls}"]
+        parts += ["pivot: no way back after it"] if self.pivot else []
+        parts += [f"breaks on purpose: {self.action_mark}"] if self.action_mark else []
+        if self.undo is not None:
+            parts.append(f"compensation: {self.undo.word}")
+        elif self.effect and self.kind == "step" and not self.pivot:
+            parts.append(NO_WAY_BACK.word)
+        parts += [f"its compensation breaks on purpose: {self.undo_mark}"] if self.undo_mark else []
+        return "; ".join(parts)
+
+
+@attrs.frozen(kw_only=True)
+class Column:
+    """Boxes that stand side by side in time: one step, or the members of a group."""
+
+    group: str | None
+    boxes: tuple[Box, ...]
+
+
+@attrs.frozen(kw_only=True)
+class _Sight:
+    """What is known of a saga and those nested in it."""
+
+    nested: Mapping[str, SagaInstance]
+    marks: Marks
+    blocked: Mapping[str, str]
+
+
+def scene(
+    outline: Sequence[StepOutline],
+    *,
+    instance: SagaInstance | None = None,
+    nested: Mapping[str, SagaInstance] | None = None,
+    marks: Marks | None = None,
+) -> tuple[Column, ...]:
+    """The columns of a saga in order; without an instance, of one that is not run.
+
+    `nested` are the instances of nested sagas by path, where they are known; `marks` what breaks on purpose.
+    """
+    blocked = {} if instance is None else {block.step: block.reason for block in instance.blocked}
+    sight = _Sight(nested=nested or {}, marks=marks or {}, blocked=blocked)
+    return _columns(outline, instance, "", sight, depth=0)
+
+
+def _columns(
+    outline: Sequence[StepOutline], instance: SagaInstance | None, prefix: str, sight: _Sight, *, depth: int
+) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            group=unit.name if unit.steps[0].group is not None else None,
+            boxes=tuple(_box(step, instance, prefix, sight, depth=depth) for step in unit.steps),
+        )
+        for unit in units_of(outline)
+    )
+
+
+def _box(step: StepOutline, instance: SagaInstance | None, prefix: str, sight: _Sight, *, depth: int) -> Box:
+    path = prefix + step.name
+    record = None if instance is None else instance.steps.get(step.name)
+    phase = "pending" if instance is None else instance.phase
+    undo = undo_standing(step, record, phase)
+    action = action_standing(step, record)
+    is_undoing = record is not None and record.undo is not None
+    if path in sight.blocked:
+        action, undo = (action, _BLOCKED) if is_undoing else (_BLOCKED, undo)
+    here = instance is not None and not instance.is_at_rest and _is_here(step, record, instance)
+    inside = step.kind == "saga" and depth < DEEPEST
+    return Box(
+        path=path,
+        title=step.title or step.name,
+        kind=step.kind,
+        action=action,
+        undo=undo if step.compensation else None,
+        attempts=0 if record is None else record.attempt,
+        number=instance.started.index(step.name) + 1 if instance is not None and step.name in instance.started else 0,
+        is_current=here and phase == "running",
+        is_undone_now=here
+        and phase == "compensating"
+        and is_undoing
+        and record is not None
+        and record.undo != "undone",
+        goes=record is not None and record.status in ("done", "skipped", "unstorable"),
+        goes_back=is_undoing,
+        pivot=step.pivot,
+        effect=step.effect,
+        action_mark=sight.marks.get((path, "action")),
+        undo_mark=sight.marks.get((path, "compensation")),
+        columns=_columns(step.steps, sight.nested.get(path), f"{path}/", sight, depth=depth + 1) if inside else (),
+    )
+
+
+def _is_here(step: StepOutline, record: StepRecord | None, instance: SagaInstance) -> bool:
+    if instance.current == step.name:
+        return True
+    return instance.current == step.group and record is not None and record.status not in ("pending", "done", "skipped")
