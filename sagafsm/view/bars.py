@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,10 +19,12 @@ WIDTH = 900
 # A word within a bar has to fit where the chart is narrow, too.
 _NARROW = 560
 _LEAST = 2.0 / WIDTH * 100
+# One that goes on is seen to do so, however short a time it has been going on.
+_GOING_ON = 2.5
 MOST_BARS = 160
 _LONGEST = 160
-_ACTION: Final = '<rect class="sgf-action sgf-{}" x="{}" width="{}"{}><title>{}</title></rect>'
-_OTHER: Final = '<line class="sgf-{} sgf-{}" x1="{}" x2="{}"{}><title>{}</title></line>'
+_ACTION: Final = '<rect class="sgf-a sgf-{}" x="{:.2f}%" width="{:.2f}%"{}><title>{}</title></rect>'
+_OTHER: Final = '<line class="sgf-{:.1} sgf-{}" x1="{:.2f}%" x2="{:.2f}%"{}><title>{}</title></line>'
 _SWATCH: Final = '<svg width="24" height="14" viewBox="0 -7 24 14" aria-hidden="true">{}</svg>'
 
 
@@ -35,16 +36,21 @@ class Axis:
     end: timedelta
     origin: datetime
 
+    @property
+    def scale(self) -> float:
+        """How many hundredths of the width a second takes."""
+        return 100 / (self.end - self.start).total_seconds()
+
     def share(self, at: timedelta) -> float:
         """Where a time is, in hundredths of the width."""
-        return 100 * ((at - self.start) / (self.end - self.start))
+        return (at - self.start).total_seconds() * self.scale
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Bar:
     """A segment as it is drawn, or several too small to be told apart; `left` and `width` in hundredths.
 
-    `number` is that of the event with which the first of them began.
+    `number` is that of the event with which the first of them began; `many`: how many they are.
     """
 
     look: Look
@@ -53,50 +59,71 @@ class Bar:
     told: str
     number: int
     is_open: bool
-    alone: bool
+    many: int
+
+
+@attrs.frozen
+class _Piece:
+    """A segment and where it begins and ends, in hundredths of the width."""
+
+    segment: Segment
+    left: float
+    right: float
 
 
 def bars_of(steps: Sequence[str], segments: Sequence[Segment], axis: Axis) -> dict[str, list[Bar]]:
     """The bars of each step; merged, within a step, as far as it takes to be no more than `MOST_BARS` in all."""
-    lanes: dict[str, list[Segment]] = {step: [] for step in steps}
-    first, last = axis.origin + axis.start, axis.origin + axis.end
+    lanes: dict[str, list[_Piece]] = {step: [] for step in steps}
+    first, scale = axis.origin + axis.start, axis.scale
     for segment in segments:
-        if segment.step in lanes and segment.end >= first and segment.start <= last:
-            lanes[segment.step].append(segment)
+        left, right = ((at - first).total_seconds() * scale for at in (segment.start, segment.end))
+        if segment.step in lanes and right >= 0 and left <= 100:
+            lanes[segment.step].append(_Piece(segment, left, right))
     grain = 1
-    while True:
-        bars = {step: list(_merged(lane, axis, grain)) for step, lane in lanes.items()}
-        if grain > WIDTH or sum(map(len, bars.values())) <= MOST_BARS:
-            return bars
+    while grain <= WIDTH and sum(_number(lane, grain) for lane in lanes.values()) > MOST_BARS:
         grain *= 2
+    return {step: [_bar(group, axis) for group in _merged(lane, grain)] for step, lane in lanes.items()}
 
 
-def _merged(lane: Sequence[Segment], axis: Axis, grain: int) -> Iterator[Bar]:
-    """Neighbours that begin and end within the same cell of `grain` pixels become one bar."""
+def _merged(lane: Sequence[_Piece], grain: int) -> Iterator[list[_Piece]]:
+    """Neighbours that begin and end within the same cell of `grain` pixels are one."""
+    group: list[_Piece] = []
+    cell = -1
+    for piece in lane:
+        here = _cell(piece, grain)
+        if group and (here is None or here != cell):
+            yield group
+            group = []
+        group.append(piece)
+        cell = -1 if here is None else here
+    if group:
+        yield group
 
-    def cell(segment: Segment) -> tuple[int, int]:
-        left, right = (int(axis.share(at - axis.origin) * WIDTH / 100 / grain) for at in (segment.start, segment.end))
-        return (left, -1) if left == right else (left, segment.began)
 
-    for _, group in itertools.groupby(lane, key=cell):
-        yield _bar(list(group), axis)
+def _number(lane: Sequence[_Piece], grain: int) -> int:
+    return sum(1 for _ in _merged(lane, grain))
 
 
-def _bar(segments: Sequence[Segment], axis: Axis) -> Bar:
-    start, end = segments[0].start - axis.origin, segments[-1].end - axis.origin
-    left, right = max(axis.share(start), 0), min(axis.share(end), 100)
-    width = max(right - left, _LEAST)
-    looks = [look_of(segment) for segment in segments]
-    span = f"{seconds(start)} to {seconds(end)}"
-    return Bar(
-        look=max(looks),
-        left=min(left, 100 - width),
-        width=width,
-        told=_told(segments[0], looks[0], span) if len(segments) == 1 else _told_all(segments[0].step, looks, span),
-        number=segments[0].began,
-        is_open=segments[-1].is_open,
-        alone=len(segments) == 1,
-    )
+def _cell(piece: _Piece, grain: int) -> int | None:
+    """The cell in which a piece lies as a whole; None: it lies in several."""
+    size = 100 / WIDTH * grain
+    first = piece.left // size
+    return int(first) if first == piece.right // size else None
+
+
+def _bar(pieces: Sequence[_Piece], axis: Axis) -> Bar:
+    first, last = pieces[0], pieces[-1]
+    is_open = last.segment.is_open
+    left, right = max(first.left, 0), min(last.right, 100)
+    width = max(right - left, _GOING_ON if is_open else _LEAST)
+    span = f"{seconds(first.segment.start - axis.origin)} to {seconds(last.segment.end - axis.origin)}"
+    if len(pieces) == 1:
+        look = look_of(first.segment)
+        told = _told(first.segment, look, span)
+    else:
+        looks = [look_of(piece.segment) for piece in pieces]
+        look, told = max(looks), _told_all(first.segment.step, looks, span)
+    return Bar(look, min(left, 100 - width), width, told, first.segment.began, is_open, len(pieces))
 
 
 def _told(segment: Segment, look: Look, span: str) -> str:
@@ -116,28 +143,28 @@ def _told_all(step: str, looks: Sequence[Look], span: str) -> str:
 
 def drawn(bar: Bar, *, interactive: bool) -> Html:
     """A bar in its lane, whose middle is at height zero; with its word where there is room for it."""
-    x, end = f"{bar.left:.2f}%", f"{bar.left + bar.width:.2f}%"
     look = f"{bar.look.tone} sgf-going" if bar.is_open else bar.look.tone
-    number = filled(' data-number="{}"', str(bar.number)) if interactive else Html()
-    width = f"{bar.width:.2f}%"
+    number = filled(' data-number="{}"', bar.number) if interactive else Html()
     if bar.look.shape == "action":
-        shape = filled(_ACTION, look, x, width, number, bar.told)
+        shape = filled(_ACTION, look, bar.left, bar.width, number, bar.told)
     else:
-        shape = filled(_OTHER, bar.look.shape, look, x, end, number, bar.told)
-    return joined(shape, _word(bar, x, end))
+        shape = filled(_OTHER, bar.look.shape, look, bar.left, bar.left + bar.width, number, bar.told)
+    word = _word(bar)
+    return shape if word is None else joined(shape, word)
 
 
-def _word(bar: Bar, x: str, end: str) -> Html | None:
+def _word(bar: Bar) -> Html | None:
+    look = bar.look
     if bar.is_open:
-        return filled('<text x="{}" dx="5" y="4">{}</text>', end, bar.look.short)
-    fits = bar.alone and bar.width * _NARROW / 100 >= len(bar.look.word) * 5.6 + 14
-    if bar.look.shape != "action" or not fits:
+        return filled('<text x="{:.2f}%" dx="5" y="4">{}</text>', bar.left + bar.width, look.short)
+    fits = bar.many == 1 and bar.width * _NARROW / 100 >= len(look.word) * 5.6 + 9
+    if look.shape != "action" or not fits:
         return None
-    return filled('<text class="sgf-word sgf-on-{}" x="{}" dx="6" y="4">{}</text>', bar.look.tone, x, bar.look.word)
+    return filled('<text class="sgf-word sgf-on-{}" x="{:.2f}%" dx="6" y="4">{}</text>', look.tone, bar.left, look.word)
 
 
 def swatch(look: Look) -> Html:
     """A small piece of a bar, for the key."""
     if look.shape == "action":
-        return filled(_SWATCH, filled('<rect class="sgf-action sgf-{}" width="24"></rect>', look.tone))
-    return filled(_SWATCH, filled('<line class="sgf-{} sgf-{}" x2="24"></line>', look.shape, look.tone))
+        return filled(_SWATCH, filled('<rect class="sgf-a sgf-{}" width="24"></rect>', look.tone))
+    return filled(_SWATCH, filled('<line class="sgf-{:.1} sgf-{}" x2="24"></line>', look.shape, look.tone))

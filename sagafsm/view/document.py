@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sagafsm.definition import Definition
 from sagafsm.instance import SagaInstance
 from sagafsm.risks import risks_of
+from sagafsm.view import diagram as diagrams
 from sagafsm.view import event_table as events
 from sagafsm.view import head as heads
 from sagafsm.view import steps, timeline
@@ -15,16 +16,14 @@ from sagafsm.view.page import Html, bullets, card, folded, given, heading, joine
 from sagafsm.view.phrases import count
 from sagafsm.view.theme import style
 
-try:
-    from sagafsm.view import diagram as diagrams
-except ImportError:
-    diagrams = None
-
 # What the events of one static card may show of payloads together, in characters.
 _ALLOWANCE = 6_000
 _LONGEST_CUT = 2_000
 _SHORTEST_CUT = 120
-MOST_EVENTS = 60
+# Of a long saga fewer events are shown: each of its steps has a row already, and a card is to stay small.
+MOST_EVENTS, FEWEST_EVENTS = 40, 20
+# A longer table of steps is folded: the pictures above it tell the most of it.
+MOST_STEPS = 16
 
 
 def uid_of(instance: SagaInstance, prefix: str = "s") -> str:
@@ -40,22 +39,28 @@ def snapshot(
     `nested` are the instances of its nested sagas, by path, where they are known.
     """
     known, uid = dict(nested or {}), uid_of(instance)
-    cut = max(_SHORTEST_CUT, min(_LONGEST_CUT, _ALLOWANCE // max(len(instance.history), 1)))
+    most = MOST_EVENTS if len(instance.outline) <= MOST_STEPS else FEWEST_EVENTS
+    cut = max(_SHORTEST_CUT, min(_LONGEST_CUT, _ALLOWANCE // max(min(len(instance.history), most), 1)))
     return card(
-        style(heads.STYLE, "" if diagrams is None else diagrams.STYLE, timeline.STYLE, steps.STYLE, events.STYLE),
+        style(heads.STYLE, diagrams.STYLE, timeline.STYLE, steps.STYLE, events.STYLE),
         heads.head(instance, note=note),
-        None
-        if diagrams is None
-        else diagrams.diagram(instance.outline, instance=instance, nested=known, uid=f"{uid}d"),
+        diagrams.diagram(instance.outline, instance=instance, nested=known, uid=f"{uid}d"),
         timeline.timeline(instance, nested=known),
-        heading("Steps"),
-        steps.step_table(instance.outline, instance=instance, cut=cut),
+        *_steps(steps.step_table(instance.outline, instance=instance, cut=cut), len(instance.outline)),
         folded(
             count(len(instance.history), "event"),
-            events.event_table(instance.history, created_at=instance.created_at, limit=MOST_EVENTS, cut=cut),
+            events.event_table(instance.history, created_at=instance.created_at, limit=most, cut=cut),
         ),
         label=f"Instance {instance.id}",
     )
+
+
+def _steps(table: Html, number: int) -> Iterator[Html]:
+    if number > MOST_STEPS:
+        yield folded(count(number, "step"), table)
+    else:
+        yield heading("Steps")
+        yield table
 
 
 def definition_card(definition: Definition) -> Html:
@@ -63,7 +68,7 @@ def definition_card(definition: Definition) -> Html:
     version = f"v{definition.version}, {count(len(definition.steps), 'step')}"
     risks = bullets(*(given(str(risk)) for risk in risks_of(definition)))
     return card(
-        style("" if diagrams is None else diagrams.STYLE, steps.STYLE),
+        style(diagrams.STYLE, steps.STYLE),
         tag(
             "p",
             "saga ",
@@ -72,9 +77,8 @@ def definition_card(definition: Definition) -> Html:
             tag("span", version, class_="sgf-dim"),
             class_="sgf-top",
         ),
-        None if diagrams is None else diagrams.diagram(definition.outline, uid=f"d{definition.fingerprint}"),
-        heading("Steps"),
-        steps.step_table(definition.outline, definition=definition),
+        diagrams.diagram(definition.outline, uid=f"d{definition.fingerprint}"),
+        *_steps(steps.step_table(definition.outline, definition=definition), len(definition.steps)),
         None if risks is None else joined(heading("Risks"), risks),
         label=f"Saga {definition.saga}",
     )

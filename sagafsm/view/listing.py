@@ -32,6 +32,7 @@ _BLOCKED = Standing("blocked", "asked", "hand")
 _WAITING = Standing("waits for a signal", "late", "clock")
 _SLEEPS = Standing("sleeps", "late", "clock")
 ORDER = ("blocked", "running", "compensating", "waits for a signal", "sleeps", "pending", "failed", "completed")
+_TONES = {one.word: one.tone for one in (_BLOCKED, _WAITING, _SLEEPS, *_PHASES.values())}
 
 
 def summary_standing(summary: Summary) -> Standing:
@@ -43,6 +44,11 @@ def summary_standing(summary: Summary) -> Standing:
     if summary.wake_at is not None and not summary.is_at_rest and summary.owner is None:
         return _SLEEPS
     return _PHASES[summary.state.partition(":")[0]]
+
+
+def tone_of(word: str) -> str:
+    """The tone of one of the words of `ORDER`."""
+    return _TONES[word]
 
 
 def listing(
@@ -101,7 +107,6 @@ def waits_for(one: Summary, now: datetime | None = None) -> str:
 
 def counts(summaries: Iterable[Summary]) -> Html:
     """How many instances there are of each state, as words in their colours; those that wait for somebody first."""
-    found = [summary_standing(one) for one in summaries]
-    numbers, tones = Counter(one.word for one in found), {one.word: one.tone for one in found}
-    told = (joined(chip(f"{numbers[word]:,} {word}", tones[word]), " ") for word in ORDER if word in numbers)
+    numbers = Counter(summary_standing(one).word for one in summaries)
+    told = (joined(chip(f"{numbers[word]:,} {word}", tone_of(word)), " ") for word in ORDER if word in numbers)
     return tag("div", *told, class_="sgf-chips")

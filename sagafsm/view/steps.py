@@ -10,20 +10,26 @@ from sagafsm.events import StepOutline
 from sagafsm.instance import SagaInstance
 from sagafsm.record import StepRecord
 from sagafsm.retry import Retry
-from sagafsm.view.page import Html, chip, filled, given, joined, tag
+from sagafsm.view.page import Html, filled, given, joined, tag
 from sagafsm.view.payloads import cut, short_payload
 from sagafsm.view.phrases import count
 from sagafsm.view.times import seconds
-from sagafsm.view.words import Standing, action_standing, undo_standing
+from sagafsm.view.words import NO_WAY_BACK, READY, Standing, action_standing, undo_standing
 
 STYLE = """
 & .sgf-steps{width:100%;border-spacing:0}
 & .sgf-steps th,& .sgf-steps td{padding:3px 8px;border-bottom:1px solid var(--line)}
 & .sgf-steps tbody th{font-weight:600}
+& .sgf-steps tbody th span{font-weight:400}
+& .sgf-steps tbody th,& .sgf-steps tbody td{vertical-align:baseline}
 & .sgf-steps td:first-child{color:var(--dim);text-align:right}
 & .sgf-steps details{margin:0}
+& .sgf-steps i{color:var(--dim);font-style:normal}
+& .sgf-steps td>b{display:inline-block;padding:1px 8px;border-radius:10px;font-weight:600}
 """
 LONGEST_TITLE = 120
+_NOT_CALLED = Standing("not called", "none", "empty")
+_NONE = Standing("none", "quiet", "none")
 
 
 def step_table(
@@ -80,8 +86,8 @@ def named(step: StepOutline, prefix: str = "") -> Html:
 
 def kinds(step: StepOutline) -> list[str]:
     """What is special about a step, in words; an ordinary one has none."""
-    told = {"step": [], "wait": ["wait for a signal"], "saga": [f"nested saga of {count(len(step.steps), 'step')}"]}
-    special = [*told[step.kind]]
+    special = ["wait for a signal"] if step.kind == "wait" else []
+    special += [f"nested saga of {count(len(step.steps), 'step')}"] if step.kind == "saga" else []
     special += [f"in group {step.group}"] if step.group else []
     special += ["pivot"] if step.pivot else []
     special += ["no effect"] if not step.effect and step.kind == "step" else []
@@ -94,14 +100,24 @@ def _standing(step: StepOutline, record: StepRecord | None, phase: str, limit: i
     return filled(
         "<td>{}</td><td>{}</td><td>{}</td>",
         _stands(action_standing(step, record), 0 if record is None else record.action.attempt),
-        _stands(undo_standing(step, record, phase), 0 if record is None else record.compensation.attempt),
+        _stands(_undoing(step, record, phase), 0 if record is None else record.compensation.attempt),
         "" if result is None else short_payload("", result, limit=limit),
     )
 
 
+def _undoing(step: StepOutline, record: StepRecord | None, phase: str) -> Standing:
+    standing = undo_standing(step, record, phase)
+    # In its own column there is no need to say what it is.
+    return _NOT_CALLED if standing is READY else _NONE if standing is NO_WAY_BACK else standing
+
+
 def _stands(standing: Standing, calls: int) -> Html:
     plain = standing.tone in ("none", "quiet")
-    told = filled('<span class="sgf-dim">{}</span>', standing.word) if plain else chip(standing.word, standing.tone)
+    told = (
+        filled("<i>{}</i>", standing.word)
+        if plain
+        else filled('<b class="sgf-{}">{}</b>', standing.tone, standing.word)
+    )
     return joined(told, f" {calls} attempts") if calls > 1 else told
 
 

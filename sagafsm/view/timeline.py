@@ -27,12 +27,12 @@ transparent 20px 40px) 0 22px no-repeat}
 & .sgf-plot text{fill:var(--text);font-size:11px}
 & .sgf-axis text{fill:var(--dim);font-variant-numeric:tabular-nums}
 & .sgf-axis line{stroke:var(--line)}
-& .sgf-action{y:-6px;height:12px;rx:2px;fill:currentColor}
-& .sgf-undo{stroke:currentColor;stroke-width:12;stroke-dasharray:5 1.5}
-& .sgf-wait{stroke:currentColor;stroke-width:6;stroke-dasharray:1.5 2}
-& .sgf-action.sgf-bad,& .sgf-undo.sgf-bad{color:var(--bad-bg)}
-& .sgf-action.sgf-going{fill-opacity:.3;stroke:currentColor;stroke-dasharray:4 2}
-& .sgf-undo.sgf-going{stroke-opacity:.6}
+& .sgf-a{y:-6px;height:12px;rx:2px;fill:currentColor}
+& .sgf-u{stroke:currentColor;stroke-width:12;stroke-dasharray:5 1.5}
+& .sgf-w{stroke:currentColor;stroke-width:6;stroke-dasharray:1.5 2}
+& .sgf-a.sgf-bad,& .sgf-u.sgf-bad{color:var(--bad-bg)}
+& .sgf-a.sgf-going{fill-opacity:.3;stroke:currentColor;stroke-dasharray:4 2}
+& .sgf-u.sgf-going{stroke-opacity:.6}
 & .sgf-plot .sgf-word{fill:var(--page);font-size:10px}
 & .sgf-plot .sgf-on-bad{fill:#fff}
 & .sgf-plot [data-number]{cursor:pointer}
@@ -141,12 +141,9 @@ def _plot(bars: Mapping[str, Sequence[Bar]], axis: Axis, uid: str | None, *, int
 
 def _lane(step: str, bars: Sequence[Bar], row: int, *, interactive: bool) -> Html:
     middle = TOP + LANE * row + LANE // 2
-    return tag(
-        "g",
-        *(drawn(bar, interactive=interactive) for bar in bars),
-        transform=f"translate(0 {middle})",
-        data_step=step if interactive else None,
-    )
+    about = filled(' data-step="{}"', step) if interactive else Html()
+    inside = joined(*(drawn(bar, interactive=interactive) for bar in bars))
+    return filled('<g transform="translate(0 {})"{}>{}</g>', middle, about, inside)
 
 
 def _ticks(axis: Axis, height: int) -> Iterator[Html]:
@@ -160,7 +157,7 @@ def _ticks(axis: Axis, height: int) -> Iterator[Html]:
 
 def _key(bars: Mapping[str, Sequence[Bar]]) -> Html | None:
     """What the bars that are there look like, in words."""
-    looks = {bar.look for lane in bars.values() for bar in lane}
+    looks = {bar.look.rank: bar.look for lane in bars.values() for bar in lane}
     if not looks:
         return None
-    return tag("ul", *(tag("li", swatch(look), look.word) for look in sorted(looks)), class_="sgf-key")
+    return tag("ul", *(tag("li", swatch(looks[rank]), looks[rank].word) for rank in sorted(looks)), class_="sgf-key")

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
+from hypothesis import strategies as st
+
 from sagafsm import Orchestrator, OutcomeUnknown, Retry, Saga
-from sagafsm.instance import SagaInstance
+from sagafsm import events as e
+from sagafsm.instance import SagaInstance, fold
+from sagafsm.testing.histories import created, numbered
+from sagafsm.testing.histories import events as any_event
+from sagafsm.values import replace
 from support.clock import FakeClock
+from support.lives import Life
+from support.plans import SagaPlan, sagas, scripts
+from support.sittings import requests_for
+from support.stores import new_store
 
 NAMES = ("reserve_stock", "charge_card", "create_shipment", "notify_warehouse", "send_receipt", "award_points")
 Course = Literal["pending", "running", "completed", "blocked", "doubt", "failed"]
 
 
 def order(
-    steps: int, clock: FakeClock, *, fails: int | None = None, sticks: bool = False, doubts: bool = False, name: str = "order"
+    steps: int,
+    clock: FakeClock,
+    *,
+    fails: int | None = None,
+    sticks: bool = False,
+    doubts: bool = False,
+    name: str = "order",
 ) -> Saga:
     """A saga of so many steps, the third and fourth of which are a group.
 
@@ -76,3 +93,83 @@ def instance_of(
         last = [event for event in history if type(event).__name__ == "StepStarted"][steps // 2]
         return orchestrator.get(id).at(last.number)
     return orchestrator.run(saga, given, id=id)
+
+
+def lived(draw: st.DrawFn) -> tuple[SagaInstance, dict[str, SagaInstance]]:
+    """A root and what is nested in it, by path: any saga after any failures, deaths, requests and decisions."""
+    plan: SagaPlan = draw(sagas())
+    script = draw(scripts(plan))
+    where = frozenset(draw(st.lists(st.integers(1, 80), max_size=3)))
+    asked = draw(st.dictionaries(st.integers(1, 80), st.sampled_from(list(requests_for(plan))), max_size=1))
+    store = new_store("memory", None)
+    Life(store, plan, script, where, draw(st.integers(0, 9)), "turns", draw(st.sampled_from((0, 4))), asked).live()
+    known = {row.id: store.load(row.id).instance for row in store.find(limit=1000)}
+    root = known.pop("o-1")
+    return root, {key.removeprefix("o-1/"): nested for key, nested in known.items()}
+
+
+def histories() -> st.SearchStrategy[tuple[e.Event, ...]]:
+    """Histories that make no sense, at moments that may go back, and can be read all the same."""
+    pairs = st.tuples(any_event(), st.integers(-5, 5))
+    return st.lists(pairs, max_size=40).map(_numbered)
+
+
+def _numbered(pairs: list[tuple[e.Event, int]]) -> tuple[e.Event, ...]:
+    told: list[e.Event] = [created("o-1")]
+    for number, (event, later) in enumerate(pairs, start=2):
+        told.append(replace(event, number=number, at=told[-1].at + timedelta(seconds=later)))
+    return tuple(told)
+
+
+# What ends an element, an attribute, a comment or a style sheet, or begins a script.
+EVIL = (
+    "</style></svg><script>alert(1)</script>",
+    "\"><img src=x onerror='alert(1)'>",
+    "<!-- &lt; ]]> </title></bdi></code>",
+    "' onload=alert(1) x='",
+)
+_SPECIAL = str.maketrans({**dict.fromkeys("<>&'", "x"), '"': "\\"})
+
+
+def evil() -> st.SearchStrategy[str]:
+    """Text that would be markup if it were not escaped."""
+    return st.sampled_from(EVIL) | st.text(alphabet="<>&\"'/!-=; abc", min_size=1, max_size=60)
+
+
+def harmless(text: str) -> str:
+    """Text as long, in a page as in JSON, without anything that could be markup."""
+    return text.translate(_SPECIAL)
+
+
+def marked(text: str) -> SagaInstance:
+    """An instance in which every string that a user gives is this text."""
+    value = json.dumps({text: [text, 1]})
+    error = e.RecordedError(type=f"shop.{text}", message=text, traceback=f"Traceback\n{text}")
+    outline = (
+        e.StepOutline(name=text, title=text, compensation=True, group=text),
+        e.StepOutline(name="charge", title=text),
+        e.StepOutline(name="approval", kind="wait", title=text),
+        e.StepOutline(name="nested", kind="saga", title=text, steps=(e.StepOutline(name=text, title=text),)),
+    )
+    block = e.RecordedBlock(step=text, reason="in_doubt", decisions=("retry",))
+    left = e.RecordedResidue(step=text, reason="skipped", result_json=value)
+    events: list[e.Event] = [
+        replace(created(text, saga=text, input_json=value), steps=outline),
+        e.StepStarted(step=text, attempt=1, key=text, state=f"running:{text}"),
+        e.StepSucceeded(step=text, attempt=1, result_json=value),
+        e.StepStarted(step="charge", attempt=1, key=text, state="running:charge"),
+        e.StepInDoubt(step="charge", attempt=1, reason="timeout", error=error),
+        e.DecisionMade(decision="resolve(result)", step="charge", by=text, reason=text, result_json=value),
+        e.WaitStarted(step="approval", state="running:approval"),
+        e.SignalReceived(request_id=text, name=text, payload_json=value),
+        e.StepFailed(step="approval", attempt=0, error=error),
+        e.StepStarted(step="nested", attempt=1, key=text),
+        e.ChildParked(step="nested", blocks=(block,)),
+        e.ChildAbandoned(step="nested", residue=(left,)),
+        e.CancelRequested(request_id=text, by=text, reason=text),
+        e.CauseRecorded(kind="cancel", by=text, reason=text, error=error, step=text, state=f"compensating:{text}"),
+        e.CompensationStarted(step=text, attempt=1, key=text),
+        e.CompensationFailed(step=text, attempt=1, error=error),
+        e.InstanceBlocked(step=text, reason="compensation_failed", decisions=("retry", "abandon"), error=error),
+    ]
+    return replace(fold(None, numbered(events, after=0)), owner=text)
