@@ -38,6 +38,16 @@ EXAMS = (
     "test_verify_promises",
     "test_verify_pipeline",
     "test_cli_verifying",
+    "test_crash_table",
+    "test_crash_table_of_trees",
+    "test_demo_kills",
+    "test_evolution",
+    "test_kill",
+    "test_positive_controls",
+    "test_random_sagas",
+    "test_two_orchestrators",
+    "test_two_orchestrators_tree",
+    "test_verify_randomised",
 )
 
 
