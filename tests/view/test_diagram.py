@@ -1,0 +1,241 @@
+"""A saga's diagram: every step once, nothing over anything else, nothing outside, and nothing given is markup."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagafsm import Retry, Saga
+from sagafsm.events import StepOutline
+from sagafsm.view.diagram import diagram
+from sagafsm.view.layout import Layout, Placed, Rect, layout
+from sagafsm.view.lettering import cut, width_of, wrapped
+from sagafsm.view.scene import Box, scene
+from support.pages import Page
+
+TITLES = (
+    st.none() | st.text(max_size=200) | st.sampled_from(["<b>&", "مرحبا بالعالم", "漢字" * 60, "🧾🧾🧾", "a_" * 90])
+)
+
+
+@st.composite
+def outlines(draw: st.DrawFn, depth: int = 0) -> tuple[StepOutline, ...]:
+    """Steps in any shape that a diagram may meet, also such as no saga has."""
+    found = []
+    for number in range(draw(st.integers(1, 9 if depth == 0 else 3))):
+        kind = draw(st.sampled_from(["step", "step", "step", "wait", "saga"] if depth < 3 else ["step"]))
+        found.append(
+            StepOutline(
+                name=f"s{number}",
+                title=draw(TITLES),
+                kind=kind,
+                compensation=draw(st.booleans()),
+                effect=draw(st.booleans()),
+                pivot=draw(st.integers(0, 9)) == 0,
+                group=draw(st.none() | st.just(f"g{number // 3}")),
+                steps=draw(outlines(depth=depth + 1)) if kind == "saga" else (),
+            )
+        )
+    return tuple(found)
+
+
+def rects(drawn: Layout) -> list[tuple[Placed, Rect]]:
+    """Every place that is taken, with the box that takes it."""
+    return [(one, rect) for one in drawn.placed for rect in (one.rect, one.pill) if rect is not None]
+
+
+def overlap(one: Rect, other: Rect) -> bool:
+    return one.x < other.right and other.x < one.right and one.y < other.bottom and other.y < one.bottom
+
+
+def holds(one: Rect, other: Rect) -> bool:
+    return one.x <= other.x and one.y <= other.y and one.right >= other.right and one.bottom >= other.bottom
+
+
+def breaches(drawn: Layout) -> list[str]:
+    """What of a layout is not as it has to be."""
+    found = []
+    for (one, rect), (other, place) in combinations(rects(drawn), 2):
+        inside = one.box.columns and other.box.path.startswith(f"{one.box.path}/") and rect == one.rect
+        if inside and not holds(rect, place):
+            found.append(f"{other.box.path} sticks out of {one.box.path}")
+        if not inside and overlap(rect, place):
+            found.append(f"{one.box.path} and {other.box.path} overlap")
+    whole = Rect(0, 0, drawn.width, drawn.height)
+    found += [f"{one.box.path} is outside" for one, rect in rects(drawn) if not holds(whole, rect)]
+    for edge in drawn.edges:
+        found += [
+            "an edge leads outside" for x, y in edge.points if not (0 <= x <= drawn.width and 0 <= y <= drawn.height)
+        ]
+    return found
+
+
+def paths(outline: tuple[StepOutline, ...], prefix: str = "", depth: int = 0) -> list[str]:
+    found = []
+    for step in outline:
+        found.append(prefix + step.name)
+        if step.kind == "saga" and depth < 2:
+            found += paths(step.steps, f"{prefix}{step.name}/", depth + 1)
+    return found
+
+
+@settings(max_examples=150)
+@given(outlines())
+def test_nothing_ever_overlaps_or_leaves_the_picture(outline: tuple[StepOutline, ...]) -> None:
+    """Whatever the shape and the titles: every step is there once, boxes keep apart, and all is inside."""
+    drawn = layout(scene(outline))
+    assert [] == breaches(drawn)
+    assert sorted(paths(outline)) == sorted(one.box.path for one in drawn.placed)
+
+
+def test_the_control_sees_what_overlaps() -> None:
+    """A layout with two boxes in one place, and one outside, is told."""
+    drawn = layout(scene((StepOutline(name="a"), StepOutline(name="b"))))
+    first, second = drawn.placed
+    moved = Placed(second.box, first.rect.moved(5, 5), None)
+    away = Placed(second.box, first.rect.moved(-900, 0), None)
+    broken = Layout(drawn.width, drawn.height, (first, moved, away), (), ())
+    assert ["a and b overlap", "b is outside"] == breaches(broken)
+
+
+@settings(max_examples=150)
+@given(outlines())
+def test_every_arrow_with_a_tip_ends_at_a_box(outline: tuple[StepOutline, ...]) -> None:
+    """Forward at a box's left edge, or at the end; back at the right edge of a compensation."""
+    drawn = layout(scene(outline))
+    lefts = {(one.rect.x, one.rect.middle) for one in drawn.placed}
+    rights = {(one.pill.right, one.pill.middle) for one in drawn.placed if one.pill is not None}
+    assert drawn.end is not None
+    for edge in drawn.edges:
+        if edge.tip:
+            last = edge.points[-1]
+            assert last in (lefts if edge.way == "forward" else rights) or last[0] == drawn.end[0] - 8
+
+
+@given(st.text(max_size=200), st.floats(30, 200), st.floats(8, 14))
+def test_text_never_takes_more_room_than_there_is(text: str, room: float, size: float) -> None:
+    """By the estimate that boxes are drawn by; and what fits is left whole."""
+    lines = wrapped(text, room, size)
+    assert 1 <= len(lines) <= 2
+    assert all(width_of(line, size) <= room + 0.01 for line in lines)
+    assert cut("ok", 40, size) == "ok"
+
+
+@settings(max_examples=100)
+@given(outlines(), st.text(max_size=60))
+def test_nothing_given_is_ever_markup(outline: tuple[StepOutline, ...], mark: str) -> None:
+    """With markup in titles and marks the picture has the same elements as without."""
+    marks = {("s0", "action"): f"<script>{mark}</script>"}
+    drawn = diagram(outline, marks=marks, interactive=True)
+    parsed = ET.fromstring(drawn)
+    allowed = {"div", "svg", "g", "rect", "path", "text", "title", "circle"}
+    assert {element.tag for element in parsed.iter()} <= allowed
+    assert drawn == diagram(outline, marks=marks, interactive=True)
+
+
+def order(last: Any = None) -> Saga:
+    saga = Saga("order", retry=Retry(1))
+    saga.add_step("reserve", lambda: 1, lambda result: None)
+    saga.add_step("charge", lambda: 1, lambda result: None, title="Charge <the> card")
+    saga.add_step("ship", last or (lambda: 1))
+    return saga
+
+
+def told(drawn: str) -> list[str]:
+    """What its boxes say, in order."""
+    return [element.findtext("title") or "" for element in ET.fromstring(drawn).iter("g")]
+
+
+def test_it_tells_how_each_step_stands() -> None:
+    """In words, of a saga that failed and went back."""
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    saga = order(fail)
+    instance = saga.run(None)
+    expected = [
+        "reserve: done; compensation: undone",
+        "compensation of reserve: undone",
+        "Charge <the> card: done; compensation: undone",
+        "compensation of Charge <the> card: undone",
+        "ship: failed; no compensation",
+    ]
+    assert expected == told(diagram(instance.outline, instance=instance))
+    saga.orchestrator.close()
+
+
+def test_a_blocked_step_says_so_where_it_is_blocked() -> None:
+    """At the compensation that failed, which is the present place too."""
+
+    def fail(result: Any = None) -> None:
+        raise ValueError("no")
+
+    saga = Saga("order")
+    saga.add_step("reserve", lambda: 1, fail, compensation_retry=Retry(1))
+    saga.add_step("ship", fail)
+    instance = saga.run(None)
+    drawn = diagram(instance.outline, instance=instance)
+    assert "compensation of reserve: blocked" in told(drawn)
+    classes = {g.findtext("title"): g.get("class") for g in ET.fromstring(drawn).iter("g")}
+    assert "asked here" == classes["compensation of reserve: blocked"]
+    saga.orchestrator.close()
+
+
+def test_nested_sagas_show_how_their_own_steps_stand() -> None:
+    """By the child's instance, where it is given; without it they are not begun for all that is known."""
+    child, saga = order(), Saga("outer")
+    saga.add_saga("inner", child)
+    instance = saga.run(None, id="o-1")
+    nested = {"inner": saga.orchestrator.get("o-1/inner")}
+    assert "reserve: done; compensation: compensation" in told(
+        diagram(instance.outline, instance=instance, nested=nested)
+    )
+    assert "reserve: not begun; compensation: compensation" in told(diagram(instance.outline, instance=instance))
+    saga.orchestrator.close()
+
+
+def test_an_interactive_one_is_made_of_buttons() -> None:
+    """Each with its path and what of the step it is, to be reached by the keyboard; a static one has none."""
+    outline = order().definition.outline
+    page = Page(diagram(outline, interactive=True))
+    buttons = [(a["data-step"], a["data-target"]) for _, a in page.elements if a.get("role") == "button"]
+    assert [(s, t) for s in ("reserve", "charge") for t in ("action", "compensation")] + [("ship", "action")] == buttons
+    assert all(a["tabindex"] == "0" and a["aria-label"] for _, a in page.elements if a.get("role") == "button")
+    assert "data-step" not in Page(diagram(outline)).attributes
+
+
+@pytest.mark.parametrize("scheme", ["http:", "https:", "url(", "<script", "@import"])
+def test_it_loads_nothing(scheme: str) -> None:
+    """A diagram needs nothing from anywhere."""
+    assert scheme not in diagram(order().definition.outline, interactive=True)
+
+
+def test_a_long_saga_keeps_to_the_width_of_a_page() -> None:
+    """Fifty steps stand in rows; the picture stays within the budget of a static repr."""
+    saga = Saga("long")
+    for number in range(50):
+        saga.add_step(f"step_{number}", lambda: 1, lambda result: None)
+    drawn = diagram(saga.definition.outline)
+    assert 1100 >= int(re.search(r'width="(\d+)"', drawn)[1])  # type: ignore[index]
+    assert 40_000 >= len(drawn)
+
+
+def test_marks_are_shown_at_their_box() -> None:
+    """What breaks on purpose is a badge, in words for those who listen too."""
+    drawn = diagram(order().definition.outline, marks={("charge", "compensation"): "refused, once"})
+    assert "refused, once" in told(drawn)
+    assert any("its compensation breaks on purpose: refused, once" in words for words in told(drawn))
+
+
+def test_a_box_says_all_of_it() -> None:
+    """Attempts and pivots, too."""
+    columns = scene((StepOutline(name="pay", pivot=True),))
+    box: Box = columns[0].boxes[0]
+    assert "pay: not begun; pivot: no way back after it" == box.told
