@@ -48,7 +48,8 @@ def head(instance: SagaInstance, *, note: str | None = None) -> Html:
 
 
 def _told(instance: SagaInstance) -> Iterator[Html]:
-    yield joined(tag("b", "state: "), given(instance.state))
+    if instance.current is not None:
+        yield joined(tag("b", "state: "), given(instance.state))
     if instance.why is not None:
         yield joined(tag("b", "cause: "), given(cut(instance.why, _LONGEST)))
     for block in instance.blocked:

@@ -13,9 +13,9 @@ from sagafsm.view.looks import look_of
 from sagafsm.view.page import Html, bullets, chip, code, folded, given, heading, joined, tag
 from sagafsm.view.payloads import message, payload, traceback
 from sagafsm.view.phrases import DOUBTS
-from sagafsm.view.steps import kinds, named, policy
+from sagafsm.view.steps import kinds, named, policy, undoing
 from sagafsm.view.times import seconds
-from sagafsm.view.words import action_standing, undo_standing
+from sagafsm.view.words import action_standing
 
 STYLE = """
 & .sgf-panel .sgf-head{margin:10px 0 4px;font-size:13px}
@@ -49,6 +49,7 @@ def panel(
     if owner is not None and record is not None:
         parts = (
             _attempts(owner, name),
+            _keys(owner, name),
             _given(owner, record, step),
             _result(record),
             _errors(owner, name),
@@ -86,7 +87,7 @@ def _defined(definition: Definition, path: str) -> StepDefinition | None:
 
 
 def _title(outline: e.StepOutline, record: StepRecord | None, path: str, phase: str) -> Html:
-    action, undo = action_standing(outline, record), undo_standing(outline, record, phase)
+    action, undo = action_standing(outline, record), undoing(outline, record, phase)
     above = path.rpartition("/")[0]
     special = kinds(outline)
     return joined(
@@ -126,6 +127,16 @@ def _attempt(attempt: Attempt, instance: SagaInstance) -> Html:
     )
 
 
+def _keys(instance: SagaInstance, name: str) -> Html | None:
+    """The idempotency keys that its functions are given: the same over all attempts."""
+    starts = (e.StepStarted, e.CompensationStarted)
+    keys = {type(event): event.key for event in instance.history if isinstance(event, starts) and event.step == name}
+    told = [
+        joined(word, code(keys[kind])) for kind, word in zip(starts, ("", "to undo it "), strict=True) if kind in keys
+    ]
+    return tag("p", "idempotency key ", joined(*told, between=", ")) if told else None
+
+
 def _given(instance: SagaInstance, record: StepRecord, step: StepDefinition | None) -> Html:
     """What the step was called with: the input, and the earlier results that its functions ask for."""
     if record.input_json is not None:
@@ -160,17 +171,18 @@ def _result(record: StepRecord) -> Html | None:
 
 
 def _errors(instance: SagaInstance, name: str) -> Html | None:
-    """Each error of the step, with where it was raised."""
-    found = [event for event in instance.history if isinstance(event, e.StepEvent) and event.step == name]
-    told: list[Html] = []
-    seen: e.RecordedError | None = None
-    for event in found:
+    """Each error of the step with the events that tell it, and with where it was raised."""
+    found: dict[e.RecordedError, list[str]] = {}
+    for event in instance.history:
         error: e.RecordedError | None = getattr(event, "error", None)
-        # A block repeats the error of the failure that led to it.
-        if error is not None and error != seen:
-            told.append(joined(f"event {event.number}: ", message(error), traceback(error)))
-        seen = error or seen
-    listed = bullets(*told)
+        if error is not None and isinstance(event, e.StepEvent) and event.step == name:
+            found.setdefault(error, []).append(str(event.number))
+    listed = bullets(
+        *(
+            joined(f"event{'s' if len(events) > 1 else ''} {', '.join(events)}: ", message(error), traceback(error))
+            for error, events in found.items()
+        )
+    )
     return None if listed is None else joined(heading("Errors"), listed)
 
 

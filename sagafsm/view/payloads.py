@@ -9,7 +9,7 @@ from sagafsm.view.page import Html, code, code_block, folded, given, joined
 
 # So many characters of a value are shown.
 CUT = 2_000
-_WITHIN_A_LINE = 48
+_WITHIN_A_LINE = 56
 # What is far longer than is shown is not read at all: to indent a mebibyte takes longer than to draw all else.
 _TOO_LONG_TO_INDENT = 20_000
 

@@ -100,14 +100,14 @@ def _standing(step: StepOutline, record: StepRecord | None, phase: str, limit: i
     return filled(
         "<td>{}</td><td>{}</td><td>{}</td>",
         _stands(action_standing(step, record), 0 if record is None else record.action.attempt),
-        _stands(_undoing(step, record, phase), 0 if record is None else record.compensation.attempt),
+        _stands(undoing(step, record, phase), 0 if record is None else record.compensation.attempt),
         "" if result is None else short_payload("", result, limit=limit),
     )
 
 
-def _undoing(step: StepOutline, record: StepRecord | None, phase: str) -> Standing:
+def undoing(step: StepOutline, record: StepRecord | None, phase: str) -> Standing:
+    """How a step's compensation stands, where it is said that it is about that."""
     standing = undo_standing(step, record, phase)
-    # In its own column there is no need to say what it is.
     return _NOT_CALLED if standing is READY else _NONE if standing is NO_WAY_BACK else standing
 
 

@@ -31,6 +31,7 @@ transparent 20px 40px) 0 22px no-repeat}
 & .sgf-u{stroke:currentColor;stroke-width:12;stroke-dasharray:5 1.5}
 & .sgf-w{stroke:currentColor;stroke-width:6;stroke-dasharray:1.5 2}
 & .sgf-a.sgf-bad,& .sgf-u.sgf-bad{color:var(--bad-bg)}
+& .sgf-a.sgf-bad{stroke:var(--dim);stroke-width:.8}
 & .sgf-a.sgf-going{fill-opacity:.3;stroke:currentColor;stroke-dasharray:4 2}
 & .sgf-u.sgf-going{stroke-opacity:.6}
 & .sgf-plot .sgf-word{fill:var(--page);font-size:10px}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -75,16 +76,18 @@ def _compensation(clock: FakeClock, *, sticks: bool) -> Callable[..., Any]:
     return undo
 
 
-def instance_of(
-    course: Course, steps: int = 6, *, id: str = "order-4711", input: Mapping[str, Any] | None = None
-) -> SagaInstance:
-    """An instance of that many steps that took this course."""
+@functools.cache
+def instance_of(course: Course, steps: int = 6, *, id: str = "order-4711", text: str = "a mug") -> SagaInstance:
+    """An instance of that many steps that took this course; the same one each time.
+
+    Of five steps or more two are a group, whose threads take their times as they come.
+    """
     clock = FakeClock()
     # It fails at its last step but one; of very few, at the last.
     fails = max(steps - 2, 0) if course in ("blocked", "failed", "doubt") else None
     saga = order(steps, clock, fails=fails, sticks=course == "blocked", doubts=course == "doubt")
     orchestrator = Orchestrator("memory://", sagas=[saga], clock=clock, on_event=lambda *_: clock.advance(0.004))
-    given = dict(input or {"order_id": 4711, "amount": 129.9})
+    given = {"order_id": 4711, "amount": 129.9, "text": text}
     if course == "pending":
         return orchestrator.start(saga, given, id=id)
     if course == "running":

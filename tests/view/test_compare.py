@@ -1,0 +1,86 @@
+"""Comparing two instances: by what happened, not by times and keys; the first difference is marked and told."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagafsm import events as e
+from sagafsm.instance import fold
+from sagafsm.testing.histories import ERROR, history, started, succeeded
+from sagafsm.values import replace
+from sagafsm.view.compare import MOST_ROWS, compare, comparison
+from support.pages import Page
+from support.shown import evil, harmless, instance_of, lived, marked
+
+
+def test_where_two_first_differ() -> None:
+    """The events are side by side, the first pair that differs is marked, and those long before it are counted."""
+    one, other = instance_of("failed", 3), instance_of("blocked", 3)
+    found = comparison(one, other)
+    assert 11 == found.divergence
+    expected = (
+        "'order-4711' and 'order-4711' first differ at event 12: CompensationSucceeded reserve_stock, "
+        "but CompensationFailed reserve_stock (RuntimeError: stock service: unknown reservation)"
+    )
+    assert expected == str(found)
+    rows = Page(compare(one, other)).rows
+    assert ["5 events before, the same in both"] == rows[1]
+    (marked_row,) = (row for row in rows if "first difference" in row)
+    assert ["12", "CompensationSucceeded reserve_stock", "first difference"] == [
+        marked_row[0],
+        marked_row[1],
+        marked_row[3],
+    ]
+    assert "nothing more" in rows[-1][1]
+    assert found
+
+
+def test_times_keys_ids_and_tracebacks_do_not_count() -> None:
+    """Two runs of the same course went the same way."""
+    failure = e.StepFailed(step="reserve", attempt=1, error=ERROR)
+    one = fold(None, history("a", started(), failure))
+    other = fold(
+        None, history("b", replace(started(), key="k2"), replace(failure, error=replace(ERROR, traceback="x")))
+    )
+    found = comparison(one, other)
+    assert not found
+    assert "'a' and 'b' went the same way, 3 events long" == str(found)
+
+
+def test_results_errors_and_length_count() -> None:
+    """Whatever happened otherwise is a difference."""
+    base = history("a", started(), succeeded())
+    for changed in (
+        (*base[:2], replace(base[2], result_json='{"id":8}')),
+        base[:2],
+        (*base[:2], replace(base[2], state="completed")),
+        (base[0], replace(base[1], step="charge"), base[2]),
+    ):
+        assert comparison(fold(None, base), fold(None, changed))
+    assert "but nothing more" in str(comparison(fold(None, base), fold(None, base[:2])))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_instance_went_the_same_way_as_itself(data: st.DataObject) -> None:
+    """And differs from its own past, from the first event that was not there."""
+    root, _ = lived(data.draw)
+    assert comparison(root, root).divergence is None
+    at = data.draw(st.integers(1, len(root.history)))
+    assert comparison(root, root.at(at)).divergence == (at if at < len(root.history) else None)
+
+
+def test_long_histories_are_shown_around_the_difference() -> None:
+    """So many rows at the most."""
+    one = instance_of("failed", 50)
+    assert MOST_ROWS + 3 >= len(Page(compare(one, one.at(1))).rows)
+
+
+@given(text=evil())
+def test_nothing_given_is_markup(text: str) -> None:
+    """Whatever either instance holds."""
+    shapes = [
+        [tag for tag, _ in Page(compare(marked(one), marked("plain"))).elements] for one in (text, harmless(text))
+    ]
+    assert shapes[0] == shapes[1]
