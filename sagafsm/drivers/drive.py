@@ -224,7 +224,7 @@ class Drive:
         command = child.command
         until = command.not_before if isinstance(command, Run) else None
         ends = self.settings.stopping() or self._budget == 0
-        # One whose time has come since the commit that named it is parked like the others: its parent resumes it at once.
+        # One whose time has come since the commit that named it is parked too: its parent resumes it at once.
         early = until is not None and (not ends or until > self.settings.clock.now())
         if node is None or run is None:
             return

@@ -98,8 +98,8 @@ def diagram(
     role = "group" if interactive else "img"
     told = "; ".join(["Diagram", *(one.box.told for one in drawn.placed)])
     svg = (
-        f'<svg class="sgf-d" id="{escaped(uid)}" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="{role}" '
-        f'aria-label="{escaped(told)}">{"".join(parts)}</svg>'
+        f'<svg class="sgf-d" id="{escaped(uid)}" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'role="{role}" aria-label="{escaped(told)}">{"".join(parts)}</svg>'
     )
     return tag("div", Html(svg), class_="sgf-diagram")
 

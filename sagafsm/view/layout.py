@@ -70,7 +70,7 @@ class Label:
 
 @attrs.frozen
 class Edge:
-    """An arrow through these points. `is_gone`: that way has come by; without `tip` another one goes on from its end."""
+    """An arrow through these points. `is_gone`: that way has come by; without `tip` another goes on from its end."""
 
     way: Way
     points: tuple[Point, ...]

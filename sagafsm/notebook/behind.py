@@ -1,0 +1,47 @@
+"""What an inspector has to know of the orchestrator behind it, sync or async."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sagafsm.definition import Definition
+from sagafsm.errors import SagaError
+from sagafsm.instance import SagaInstance
+from sagafsm.notebook.running import Orchestrating
+from sagafsm.registry import Registry
+from sagafsm.steps import Defined
+
+
+def _registry(orchestrator: Orchestrating) -> Registry:
+    return orchestrator._operations.driving.registry
+
+
+def sagas(orchestrator: Orchestrating) -> Sequence[Defined]:
+    """The sagas whose instances it can drive."""
+    return _registry(orchestrator).sagas
+
+
+def knows(orchestrator: Orchestrating, instance: SagaInstance) -> bool:
+    """Whether it can drive an instance, going by the sagas it knows."""
+    return _registry(orchestrator).knows(instance)
+
+
+def definition_of(orchestrator: Orchestrating | None, instance: SagaInstance) -> Definition | None:
+    """The definition under which it would drive an instance on; None: it has none."""
+    if orchestrator is None:
+        return None
+    try:
+        return _registry(orchestrator).of(instance)[0]
+    except SagaError:
+        return None
+
+
+def is_closed(orchestrator: Orchestrating) -> bool:
+    """Whether it is closed, or closing: nothing new starts."""
+    return orchestrator._stopping()
+
+
+def now(orchestrator: Orchestrating) -> datetime:
+    """What time it is by its clock."""
+    return orchestrator._operations.driving.settings.clock.now()

@@ -1,0 +1,316 @@
+"""What somebody who inspects an instance can do, from a cell or by a click; with a widget or without."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sagafsm.async_orchestrator import AsyncOrchestrator
+from sagafsm.errors import SagaError
+from sagafsm.instance import SagaInstance
+from sagafsm.notebook import behind, orders, pairing
+from sagafsm.notebook.following import Follower
+from sagafsm.notebook.frames import Frames, Message, Picture
+from sagafsm.notebook.panes import picture
+from sagafsm.notebook.running import Drive, Order, Orchestrating, in_background, on_loop, present_loop
+from sagafsm.notebook.session import Session
+from sagafsm.notebook.sight import Origin
+from sagafsm.opening import NOT_GIVEN
+from sagafsm.verify.breaking import BreakKind, Target
+from sagafsm.verify.life import Crashed
+from sagafsm.view.document import document, snapshot
+
+Resources = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+# A page that was not heard of for so many seconds is not looked at: it asks every two.
+WATCHED = 10.0
+
+
+class Inspection:
+    """An instance under inspection; with an `AsyncOrchestrator` what drives it returns an awaitable.
+
+    `instance` is how it stands, and `orchestrator` what drives it: those of the fork, while one is looked at.
+    """
+
+    def __init__(self, session: Session, *, fork_resources: Resources | None = None) -> None:
+        self._path = [session]
+        self._fork_resources = fork_resources
+        self._uid = f"i{uuid.uuid4().hex[:8]}"
+        self._pinged = float("-inf")
+        self._is_closed = False
+        self.frames = Frames(self._picture, self._transmit)
+        self._snapshots = pairing.Snapshots()
+        self._follower = Follower(weakref.ref(self))
+        session.on_change = self._changed
+
+    def follow(self) -> None:
+        """Hear what its orchestrator does with the instance, and look for what others do, until it is closed."""
+        self.session.listen()
+        self._follower.start()
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The instance that is looked at: the fork, while one is."""
+        return self._path[-1]
+
+    @property
+    def instance(self) -> SagaInstance:
+        """How the instance stands, or the fork that is looked at."""
+        return self.session.live
+
+    @property
+    def orchestrator(self) -> Orchestrating | None:
+        """What drives it; None: it is shown by its history alone."""
+        return self.session.orchestrator
+
+    def to_html(self) -> str:
+        """A page that needs nothing beside it: the instance as it is seen, at the present or the past."""
+        seen, nested = self.session.sight().seen
+        return document(f"Instance {seen.id} of saga {seen.saga}", snapshot(seen, nested=nested))
+
+    def static(self) -> str:
+        """The instance as it stands, as a static card."""
+        sight = self.session.sight()
+        return snapshot(sight.live, nested=sight.nested, note=sight.hindrance)
+
+    def _picture(self) -> Picture:
+        session = self.session
+        return picture(session.sight(), behind.definition_of(session.orchestrator, session.live), self._uid)
+
+    def _changed(self, *, urgent: bool = False) -> None:
+        self.frames.changed(urgent=urgent)
+        if urgent:
+            self._snapshots.update(self.static)
+
+    def _transmit(self, message: Message) -> None:
+        """Send a message to the page; without a widget there is none."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it may still change, and somebody looks on."""
+        return not self.instance.is_at_rest and time.monotonic() - self._pinged < WATCHED
+
+    def refresh(self) -> None:
+        """Look into the store, for what others did."""
+        self.session.refresh()
+
+    def pinged(self, seq: int) -> None:
+        """Answer a page that tells what it has seen last."""
+        self._pinged = time.monotonic()
+        self.frames.seen(seq)
+        self._transmit({"kind": "pong", "seq": self.frames.seq})
+
+    # Driving ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Any:
+        """Drive it until it rests or parks; return it as it then stands.
+
+        On the thread of the caller, so that Ctrl-C reaches the action under way; then it goes on by `run` again.
+        """
+        return self._perform(orders.resume(self.session.id))
+
+    def step(self) -> Any:
+        """Do one command of it, and return it."""
+        return self._perform(orders.advance(self.session.id))
+
+    def pause(self) -> None:
+        """Stop what drives it from here: the outcome of the action under way is recorded, nothing new starts."""
+        self.session.pause()
+
+    def cancel(self, *, reason: str, by: str | None = None) -> Any:
+        """Ask it to go back; see `Orchestrator.cancel`."""
+        return self._perform(orders.cancel(self.session.id, reason=reason, by=by))
+
+    def signal(self, name: str, payload: Any = None) -> Any:
+        """Give it a signal; see `Orchestrator.signal`."""
+        return self._perform(orders.signal(self.session.id, name, payload))
+
+    def decide(
+        self,
+        decision: str,
+        *,
+        step: str | None = None,
+        reason: str | None = None,
+        result: Any = NOT_GIVEN,
+        by: str | None = None,
+    ) -> Any:
+        """Decide what is blocked, by one of its `decisions`, and drive on; see `Orchestrator.retry` and its like."""
+        order = orders.decide(self.session.id, decision, step=step, reason=reason, result=result, by=by)
+        return self._perform(order)
+
+    def break_step(
+        self, step: str, kind: BreakKind = "raise_before", *, times: int | None = 1, target: Target = "action"
+    ) -> None:
+        """Have a step's action or compensation go wrong when it is called from here; `times` None: always.
+
+        "raise_before": it is refused. "raise_after": it is done, but times out. "crash", "crash_after": the process
+        dies before it, or after it was done.
+
+        Raises:
+            RequestError: there is no such step, or no such fault.
+        """
+        self.session.break_step(step, kind, times=times, target=target)
+
+    def mend(self, step: str, *, target: Target = "action") -> None:
+        """Have it work again."""
+        self.session.mend(step, target)
+
+    def _perform(self, order: Order) -> Any:
+        """Carry an order out on this thread, or, of an async orchestrator, begin it on this loop."""
+        session = self.session
+        drive = session.begin(order)
+        if drive.is_async and present_loop() is not None:
+            return asyncio.ensure_future(_awaited(session, drive))
+        try:
+            result = drive.perform()
+        except Crashed as crashed:
+            session.ended(drive, crashed)
+            return session.live
+        except BaseException as error:
+            session.ended(drive, error)
+            raise
+        session.ended(drive, None)
+        return result
+
+    def begin(self, order: Order) -> None:
+        """Carry an order out on a thread of its own; how it ends is told where it is looked at."""
+        session = self.session
+        drive = session.begin(order)
+
+        def work() -> None:
+            try:
+                drive.perform()
+            except BaseException as error:  # noqa: BLE001 - told to whoever looks on; a thread has nobody else
+                session.ended(drive, error)
+            else:
+                session.ended(drive, None)
+
+        in_background(work, "drive")
+
+    # Time travel ------------------------------------------------------------------------------------------------------
+
+    def travel(self, event_number: int | None = None) -> None:
+        """See it as it was once that event was recorded; None: as it stands, and as it goes on.
+
+        Raises:
+            IndexError: there is no event of that number.
+        """
+        self.session.travel(event_number)
+
+    def fork(self, at: int | None = None, *, resources: Mapping[str, Any] | None = None) -> Any:
+        """Look at a what-if: the instance as it was at that event, or where somebody travelled, in memory.
+
+        It has only the `resources` given here or as fork_resources=, never those of the original. `back` returns.
+
+        Raises:
+            IndexError: there is no event of that number.
+        """
+        session = self.session
+        at = session.sight().position if at is None else at
+        if isinstance(session.orchestrator, AsyncOrchestrator) and present_loop() is not None:
+            return asyncio.ensure_future(self._forked(session, at, resources))
+        self._show(self._forking(session, at, resources))
+        return self
+
+    def begin_fork(self) -> None:
+        """Fork where somebody travelled, on a thread of its own."""
+        session = self.session
+        at = session.sight().position
+
+        def work() -> None:
+            try:
+                self._show(self._forking(session, at, None))
+            except Exception as error:  # noqa: BLE001 - told to whoever looks on
+                session.say(f"{type(error).__name__}: {error}", bad=True)
+
+        in_background(work, "fork")
+
+    def _forking(self, session: Session, at: int, resources: Mapping[str, Any] | None) -> Session:
+        """A session over the fork; on this thread."""
+        orchestrator, given = self._orchestrator_to_fork(session), self._given(resources)
+        if isinstance(orchestrator, AsyncOrchestrator):
+            loop = session.loop
+            forked: Orchestrating = on_loop(lambda: orchestrator.fork(session.id, at=at, resources=given), loop)
+        else:
+            forked = orchestrator.fork(session.id, at=at, resources=given)
+        return self._session_of(session, forked, at)
+
+    async def _forked(self, session: Session, at: int, resources: Mapping[str, Any] | None) -> Inspection:
+        """The same, on this loop."""
+        orchestrator = self._orchestrator_to_fork(session)
+        assert isinstance(orchestrator, AsyncOrchestrator)
+        forked = await orchestrator.fork(session.id, at=at, resources=self._given(resources))
+        self._show(self._session_of(session, forked, at))
+        return self
+
+    @staticmethod
+    def _orchestrator_to_fork(session: Session) -> Orchestrating:
+        if session.orchestrator is None:
+            raise SagaError(f"instance {session.id!r} is shown by its history alone: inspect() needs its orchestrator")
+        return session.orchestrator
+
+    def _given(self, resources: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        given = self._fork_resources if resources is None else resources
+        return given() if callable(given) else given
+
+    @staticmethod
+    def _session_of(session: Session, forked: Orchestrating, at: int) -> Session:
+        live = forked.store.load(session.id).instance
+        return Session(live=live, orchestrator=forked, loop=session.loop, origin=Origin(instance_id=session.id, at=at))
+
+    def _show(self, fork: Session) -> None:
+        fork.on_change = self._changed
+        fork.refresh()
+        self._path.append(fork)
+        fork.say(f"fork of {fork.id} at event {len(fork.live.history)}: nothing of it reaches the original")
+
+    def back(self) -> None:
+        """Leave the fork, and look at what it was taken from; of what is no fork nothing happens."""
+        if len(self._path) > 1:
+            fork = self._path.pop()
+            fork.pause()
+            fork.on_change = _unheard
+            self.session.say(f"back at {self.session.id}")
+
+    # Ending -----------------------------------------------------------------------------------------------------------
+
+    def export(self) -> None:
+        """Offer the page as a file to whoever looks on."""
+        name = re.sub(r"[^\w.-]+", "-", self.session.id).strip("-.") or "instance"
+        self._transmit({"kind": "file", "name": f"{name}.html", "html": self.to_html()})
+
+    def close(self) -> None:
+        """Stop what drives it from here and follow it no more; what is shown stays as it is."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for session in self._path:
+            session.pause()
+            session.ignore()
+        self._follower.close()
+        self._snapshots.update(self.static)
+        self.frames.close()
+
+
+def _unheard(*, urgent: bool = False) -> None:
+    """What a session tells when nobody looks on any more."""
+
+
+async def _awaited(session: Session, drive: Drive) -> SagaInstance:
+    """How an async orchestrator's order ends, on its loop."""
+    try:
+        result: SagaInstance = await drive.awaited()
+    except Crashed as crashed:
+        await asyncio.to_thread(session.ended, drive, crashed)
+        return session.live
+    except BaseException as error:
+        session.ended(drive, error)
+        raise
+    await asyncio.to_thread(session.ended, drive, None)
+    return result

@@ -1,0 +1,80 @@
+"""`inspect`: a live view of one instance in a notebook, which also drives it, breaks it, and travels in time."""
+
+from __future__ import annotations
+
+from sagafsm.errors import SagaError, StoreError
+from sagafsm.instance import SagaInstance
+from sagafsm.notebook.inspection import Inspection, Resources
+from sagafsm.notebook.running import Orchestrating, present_loop
+from sagafsm.notebook.session import Session
+from sagafsm.reprs import as_text
+
+
+def inspect(
+    what: SagaInstance | str,
+    orchestrator: Orchestrating | None = None,
+    *,
+    fork_resources: Resources | None = None,
+) -> Inspection:
+    """An inspector of an instance, by itself or by its id, over the orchestrator that drives it.
+
+    As a cell's last line it shows the instance, follows it whoever drives it, and drives it by clicks; the methods do
+    the same from a cell. Without an orchestrator an instance is shown by its history alone. `fork_resources` are what
+    forks are given, or a function that makes them anew for each: never the original's. Where no widget can be loaded
+    it shows a static card, and its methods work all the same.
+
+    Raises:
+        SagaNotFound: there is no instance of that id.
+    """
+    session = session_of(what, orchestrator)
+    try:
+        kind = _widget()
+    except ImportError:
+        kind = StaticInspector
+    inspection = kind(session, fork_resources=fork_resources)
+    inspection.follow()
+    return inspection
+
+
+def session_of(what: SagaInstance | str, orchestrator: Orchestrating | None) -> Session:
+    """An instance as its orchestrator has it, ready to be looked at.
+
+    Raises:
+        SagaNotFound: there is no instance of that id.
+    """
+    if orchestrator is None:
+        if isinstance(what, SagaInstance):
+            return Session(live=what)
+        raise SagaError(f"instance {what!r} is given by its id: inspect() needs the orchestrator that has it")
+    known = what if isinstance(what, SagaInstance) else None
+    try:
+        live = orchestrator.store.load(what.id if isinstance(what, SagaInstance) else what).instance
+    except StoreError:
+        # A closed orchestrator has let go of its store; what was loaded before can still be looked at.
+        if known is None:
+            raise
+        live = known
+    session = Session(live=live, orchestrator=orchestrator, loop=present_loop())
+    session.refresh()
+    return session
+
+
+class StaticInspector(Inspection):
+    """An inspector where no widget can be loaded: a static card, drawn anew whenever the instance rests or parks."""
+
+    def _ipython_display_(self) -> None:
+        self._snapshots.display(self.static())
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002
+        return {"text/plain": as_text(self.instance), "text/html": self.static()}
+
+
+def _widget() -> type[Inspection]:
+    """The inspector that is a widget.
+
+    Raises:
+        ImportError: anywidget is not there.
+    """
+    from sagafsm.notebook.widget import Inspector  # noqa: PLC0415 - not everybody can load it
+
+    return Inspector

@@ -1,0 +1,71 @@
+"""Two outputs for one inspector: a static snapshot that a saved notebook keeps, and the live one that hides it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from sagafsm.view.page import Html, tag
+
+# A notebook's outputs stand one under the other: the snapshot hides while the one behind it lives, and where that one
+# could not be loaded, as in a notebook that was opened again, what stands there instead of it is hidden.
+_PAIRED = (
+    ".jp-OutputArea-child:has(.sgf-static):has(+.jp-OutputArea-child .sgf-live){display:none}"
+    ".jp-OutputArea-child:has(.sgf-static)+.jp-OutputArea-child:has(.jupyter-widgets):not(:has(.sgf-live))"
+    "{height:0;overflow:hidden;padding:0;margin:0}"
+)
+
+
+def paired(snapshot: str) -> Html:
+    """A snapshot, which is seen only where no live inspector stands behind it."""
+    return tag("div", tag("style", Html(_PAIRED)), Html(snapshot), class_="sgf-static")
+
+
+@attrs.define(eq=False)
+class Snapshots:
+    """The snapshots of one inspector that were displayed, each of which is kept up to date."""
+
+    _shown: list[str] = attrs.field(factory=list, init=False)
+    _last: str = attrs.field(default="", init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def display(self, html: str) -> None:
+        """Display one."""
+        display_id = uuid.uuid4().hex
+        _publish(html, display_id=display_id, update=False)
+        with self._lock:
+            self._shown.append(display_id)
+            self._last = html
+
+    def update(self, drawn: Callable[[], str]) -> None:
+        """Draw them again, where any is shown and it has changed."""
+        with self._lock:
+            if not self._shown:
+                return
+            html = drawn()
+            if html == self._last:
+                return
+            self._last = html
+            for display_id in self._shown:
+                _publish(html, display_id=display_id, update=True)
+
+
+def publish(bundle: Any) -> None:
+    """Display what a widget gives for itself, in an output of its own; `bundle` with metadata, or without."""
+    from IPython.display import display  # noqa: PLC0415 - a notebook has it; nobody else pays for it
+
+    content, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    display(content, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
+
+
+def _publish(html: str, *, display_id: str, update: bool) -> None:
+    with contextlib.suppress(ImportError):
+        from IPython.display import display  # noqa: PLC0415 - a notebook has it; nobody else pays for it
+
+        bundle: dict[str, Any] = {"text/html": paired(html), "text/plain": "an instance, inspected"}
+        display(bundle, raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]

@@ -1,0 +1,312 @@
+"""One instance as somebody looks at it and drives it: the model of the inspector, which knows of no widget."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from sagafsm import events as e
+from sagafsm.children import child_id
+from sagafsm.drivers.lease import is_owned
+from sagafsm.errors import RequestError, ResourceMissing, SagaError, SagaNotFound, StoreError
+from sagafsm.instance import SagaInstance
+from sagafsm.notebook import behind
+from sagafsm.notebook.running import Drive, Order, Orchestrating
+from sagafsm.notebook.sight import Message, Origin, Place, Sight
+from sagafsm.verify.breaking import Break, BreakKind, Broken, Target
+from sagafsm.verify.life import Crashed
+from sagafsm.view.panel import outlined
+from sagafsm.view.words import instance_standing
+
+DIED = "the process died here; run goes on and finds the step in doubt"
+READ_ONLY = "it is shown by its history alone: give inspect() its orchestrator to drive it"
+CLOSED = "its orchestrator is closed: this is how the instance stood last"
+
+
+def _unheard(*, urgent: bool) -> None:  # noqa: ARG001 - nobody looks on yet
+    """What a change is told to before anybody looks on."""
+
+
+@attrs.define(eq=False)
+class Session:
+    """An instance, where somebody is in its history, what is broken on purpose, and what drives it from here.
+
+    Every method may be called from any thread, and none waits for an instance to be driven but `perform`.
+    """
+
+    live: SagaInstance
+    orchestrator: Orchestrating | None = None
+    loop: Any = None
+    origin: Origin | None = None
+    on_change: Callable[..., None] = _unheard
+    nested: dict[str, SagaInstance] = attrs.Factory(dict)
+    at: int | None = None
+    selected: Place | None = None
+    zoomed: bool = False
+    breaks: dict[Place, Break] = attrs.Factory(dict)
+    owner: str | None = None
+    message: Message = Message()
+    lost: str | None = None
+    _drives: list[Drive] = attrs.field(factory=list, init=False)
+    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    _silence: Callable[[], None] | None = attrs.field(default=None, init=False)
+
+    @property
+    def id(self) -> str:
+        """The id of the instance."""
+        return self.live.id
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    def sight(self) -> Sight:
+        """What is seen of it now."""
+        with self._lock:
+            return Sight(
+                live=self.live,
+                nested=dict(self.nested),
+                at=self.at,
+                selected=self.selected,
+                zoomed=self.zoomed,
+                breaks={place: fault for place, fault in self.breaks.items() if not fault.is_spent},
+                driving=bool(self._drives),
+                owner=self.owner,
+                hindrance=self._hindrance(),
+                undrivable=self._undrivable(),
+                origin=self.origin,
+                message=self.message,
+            )
+
+    def _hindrance(self) -> str | None:
+        if self.orchestrator is None:
+            return READ_ONLY
+        return self.lost or (CLOSED if behind.is_closed(self.orchestrator) else None)
+
+    def _undrivable(self) -> str | None:
+        root, _, path = self.id.partition("/")
+        if path:
+            return f"it is nested in {root!r}: drive that one"
+        if self.orchestrator is not None and not behind.knows(self.orchestrator, self.live):
+            return f"saga {self.live.saga!r} version {self.live.version} is not registered: pass it in sagas=[...]"
+        return None
+
+    def listen(self) -> None:
+        """Hear at once what the orchestrator does with it, until `ignore`."""
+        if self.orchestrator is None or self._silence is not None:
+            return
+        heard = weakref.WeakMethod(self.heard)
+
+        def listener(instance: SagaInstance, event: e.Event) -> None:
+            # The orchestrator outlives those who looked on, and shall not keep them.
+            hear = heard()
+            if hear is not None:
+                hear(instance, event)
+
+        self._silence = self.orchestrator.listen(listener)
+
+    def ignore(self) -> None:
+        """Hear no more."""
+        if self._silence is not None:
+            self._silence()
+            self._silence = None
+
+    def heard(self, instance: SagaInstance, event: e.Event) -> None:  # noqa: ARG002 - a listener is given both
+        """Take in what a drive has just made durable."""
+        if instance.id == self.id:
+            self._take(instance)
+        elif instance.id.startswith(f"{self.id}/"):
+            with self._lock:
+                self._nest(instance.id.removeprefix(f"{self.id}/"), instance)
+            self.on_change(urgent=False)
+
+    def refresh(self) -> None:
+        """Look into the store, for what others did."""
+        if self.orchestrator is None or self.lost is not None:
+            return
+        try:
+            stored = self.orchestrator.store.load(self.id)
+            nested = _loaded(self.orchestrator, stored.instance)
+        except SagaNotFound as error:
+            self._lose(str(error))
+            return
+        except StoreError as error:
+            if not behind.is_closed(self.orchestrator):
+                self.say(f"the store does not answer: {error}", bad=True)
+            return
+        with self._lock:
+            for path, instance in nested.items():
+                self._nest(path, instance)
+            owned = stored.summary.owner if is_owned(stored.summary) else None
+            owner = None if owned is None or self._drives else owned.name
+            changed, self.owner = owner != self.owner or bool(nested), owner
+        self._take(stored.instance, changed=changed)
+
+    def _lose(self, why: str) -> None:
+        with self._lock:
+            self.lost = f"it is gone: {why}"
+        self.on_change(urgent=True)
+
+    def _nest(self, path: str, instance: SagaInstance) -> None:
+        known = self.nested.get(path)
+        if known is None or len(instance.history) > len(known.history):
+            self.nested[path] = instance
+
+    def _take(self, instance: SagaInstance, *, changed: bool = False) -> None:
+        """Make a newer state of the instance the present one; one that is older is late."""
+        with self._lock:
+            newer = len(instance.history) > len(self.live.history)
+            was, now = instance_standing(self.live).word, instance_standing(instance).word
+            if newer:
+                self.live = instance
+                if was != now and self.message.tone != "bad":
+                    self.message = Message(text=f"{self.id}: {now}")
+        if newer or changed:
+            rests = instance.is_at_rest or bool(instance.blocked) or instance.waiting
+            self.on_change(urgent=newer and rests and was != now)
+
+    # Moving about -----------------------------------------------------------------------------------------------------
+
+    def say(self, text: str, *, bad: bool = False) -> None:
+        """Tell whoever looks on."""
+        with self._lock:
+            self.message = Message(text=text, tone="bad" if bad else "told")
+        self.on_change(urgent=True)
+
+    def select(self, step: str | None, target: Target = "action") -> None:
+        """Open the panel of a step, by its path; None: close it.
+
+        Raises:
+            RequestError: there is no such step.
+        """
+        self._check_step(step)
+        with self._lock:
+            self.selected = None if step is None else (step, target)
+            self.zoomed = self.zoomed and step is not None
+        self.on_change(urgent=False)
+
+    def _check_step(self, step: str | None) -> e.StepOutline | None:
+        if step is None:
+            return None
+        try:
+            return outlined(self.live.outline, step)
+        except KeyError:
+            raise RequestError(f"saga {self.live.saga!r} has no step {step!r}") from None
+
+    def zoom(self, *, on: bool) -> None:
+        """Have the timeline show the time of the selected step alone, or all of it."""
+        with self._lock:
+            self.zoomed = on and self.selected is not None
+        self.on_change(urgent=False)
+
+    def travel(self, event_number: int | None) -> None:
+        """See it as it was once that event was recorded; None: as it stands.
+
+        Raises:
+            IndexError: there is no event of that number.
+        """
+        with self._lock:
+            if event_number is not None:
+                self.live.at(event_number)
+            self.at = event_number
+        self.on_change(urgent=False)
+
+    def break_step(self, step: str, kind: BreakKind, *, times: int | None, target: Target) -> None:
+        """Have a step's action or compensation go wrong when it is called.
+
+        Raises:
+            RequestError: there is no such step, nothing of it is called, or there is no such fault.
+        """
+        outline = self._check_step(step)
+        if target not in ("action", "compensation"):
+            raise RequestError(f"what breaks is an 'action' or a 'compensation', not {target!r}")
+        if outline is not None and (outline.kind != "step" or (target == "compensation" and not outline.compensation)):
+            what = f"{target} of its own" if outline.kind == "step" else f"function of its own, being a {outline.kind}"
+            raise RequestError(f"step {step!r} has no {what}, so nothing breaks there")
+        fault = Break(kind, times)
+        with self._lock:
+            self.breaks[step, target] = fault
+        self.say(f"the {target} of {step} breaks: {fault}")
+
+    def mend(self, step: str, target: Target) -> None:
+        """Have it work again."""
+        with self._lock:
+            self.breaks.pop((step, target), None)
+        self.say(f"the {target} of {step} works again")
+
+    # Driving ----------------------------------------------------------------------------------------------------------
+
+    def begin(self, order: Order) -> Drive:
+        """An order, about to be carried out; who begins one performs it.
+
+        Raises:
+            SagaError: there is no orchestrator, or it is closed.
+        """
+        with self._lock:
+            hindrance = self._hindrance()
+            if self.orchestrator is None or hindrance is not None:
+                raise SagaError(f"instance {self.id!r}: {hindrance}")
+            broken = [Broken(saga, self.breaks) for saga in behind.sagas(self.orchestrator)]
+            private = self.orchestrator.alongside(sagas=broken, on_event=self.heard)
+            drive = Drive(private, order, self.loop)
+            self._drives.append(drive)
+            self.owner = None
+            self.message = Message()
+        self.on_change(urgent=False)
+        return drive
+
+    def ended(self, drive: Drive, error: BaseException | None) -> None:
+        """Take in how an order ended."""
+        with self._lock:
+            self._drives.remove(drive)
+        self.refresh()
+        told = self._told(error, stopped=drive.is_stopped)
+        if told is not None:
+            self.say(told, bad=error is not None and not (drive.is_stopped or isinstance(error, KeyboardInterrupt)))
+        else:
+            self.on_change(urgent=True)
+
+    def _told(self, error: BaseException | None, *, stopped: bool) -> str | None:
+        rests = self.live.is_at_rest or self.live.blocked or self.live.waiting
+        if isinstance(error, Crashed):
+            return DIED
+        if isinstance(error, KeyboardInterrupt):
+            return f"interrupted: it rests in {self.live.state}, and run goes on"
+        if stopped and not rests:
+            return f"paused in {self.live.state}: run goes on"
+        if error is None or stopped:
+            return None
+        name = type(error).__name__
+        if isinstance(error, ResourceMissing) and self.origin is not None:
+            return f"{name}: {error}. A fork has none of the original's: inspect(..., fork_resources={{name: object}})"
+        return f"{name}: {error}"
+
+    def pause(self) -> None:
+        """Stop what drives it from here: the outcome of the action under way is recorded, nothing new starts."""
+        with self._lock:
+            drives = tuple(self._drives)
+        for drive in drives:
+            drive.stop()
+        if drives:
+            self.say("pausing: what is under way is recorded, nothing new starts")
+
+    @property
+    def is_driving(self) -> bool:
+        """Whether it is driven from here."""
+        return bool(self._drives)
+
+
+def _loaded(orchestrator: Orchestrating, instance: SagaInstance, prefix: str = "") -> Mapping[str, SagaInstance]:
+    """The instances of the nested sagas, by path, as far as they exist."""
+    found: dict[str, SagaInstance] = {}
+    for step in instance.outline:
+        if step.kind == "saga" and instance.steps[step.name].status != "pending":
+            try:
+                child = orchestrator.store.load(child_id(instance.id, step.name)).instance
+            except SagaNotFound:
+                continue
+            path = prefix + step.name
+            found |= {path: child, **_loaded(orchestrator, child, f"{path}/")}
+    return found

@@ -1,0 +1,143 @@
+"""What is seen of an instance at one moment: a value, from which every pane is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+from sagafsm.instance import SagaInstance
+from sagafsm.moves import passed_pivot
+from sagafsm.record import AT_REST
+from sagafsm.verify.breaking import Break, Target
+
+Place = tuple[str, Target]
+Tone = Literal["told", "good", "bad"]
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """The last thing that was said to whoever looks on."""
+
+    text: str = ""
+    tone: Tone = "told"
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """What a fork was taken from."""
+
+    instance_id: str
+    at: int
+
+
+@attrs.frozen(kw_only=True)
+class Sight:
+    """An instance as somebody looks at it.
+
+    `live` is the instance as it stands, `nested` what is nested in it, by path. `at` is the event to which somebody
+    travelled, None: it is seen as it stands. `selected` is the step whose panel is open, and `zoomed` whether the
+    timeline shows that one's time alone. `driving`: it is driven from here; `owner`: who else drives it. `hindrance`
+    is why nothing at all can be asked of it from here, and `undrivable` why it cannot be driven.
+    """
+
+    live: SagaInstance
+    nested: Mapping[str, SagaInstance] = attrs.Factory(dict)
+    at: int | None = None
+    selected: Place | None = None
+    zoomed: bool = False
+    breaks: Mapping[Place, Break] = attrs.Factory(dict)
+    driving: bool = False
+    owner: str | None = None
+    hindrance: str | None = None
+    undrivable: str | None = None
+    origin: Origin | None = None
+    message: Message = Message()
+
+    @property
+    def position(self) -> int:
+        """The number of the event as of which it is seen."""
+        return len(self.live.history) if self.at is None else self.at
+
+    @property
+    def seen(self) -> tuple[SagaInstance, Mapping[str, SagaInstance]]:
+        """The instance as of that event, and what was nested in it then."""
+        if self.at is None:
+            return self.live, self.nested
+        return as_of(self.live, self.at, self.nested)
+
+    @property
+    def no_request(self) -> str | None:
+        """Why no cancel can be asked for, and no signal given; None: they can."""
+        if self.hindrance is not None:
+            return self.hindrance
+        if self.at is not None:
+            return f"this is event {self.at}, in the past: go live, or fork from here"
+        return "it is at rest" if self.live.is_at_rest else None
+
+    @property
+    def no_cancel(self) -> str | None:
+        """Why it cannot be cancelled; None: it can."""
+        if self.no_request is not None:
+            return self.no_request
+        if self.live.phase == "compensating":
+            return "it goes back already"
+        return "its pivot has succeeded: it only goes forward" if passed_pivot(self.live) else None
+
+    @property
+    def no_decision(self) -> str | None:
+        """Why nothing can be decided about it; None: what its state allows can be."""
+        if self.hindrance is not None:
+            return self.hindrance
+        if self.at is not None:
+            return f"this is event {self.at}, in the past: go live, or fork from here"
+        if self.driving:
+            return "it runs"
+        if self.owner is not None:
+            return f"driven by {self.owner}: a cancel or a signal can be asked for"
+        return None
+
+    @property
+    def no_drive(self) -> str | None:
+        """Why it cannot be driven on; None: it can."""
+        if self.no_decision is not None:
+            return self.no_decision
+        if self.live.is_at_rest:
+            return "it is at rest"
+        if self.undrivable is not None:
+            return self.undrivable
+        if self.live.blocked:
+            return "it is blocked: decide"
+        if self.live.waiting and self.live.wake_at is None:
+            return "it waits for a signal"
+        return None
+
+
+def as_of(
+    instance: SagaInstance, at: int, nested: Mapping[str, SagaInstance], prefix: str = ""
+) -> tuple[SagaInstance, dict[str, SagaInstance]]:
+    """An instance as it was once event `at` was recorded, and those nested in it as they were at that moment.
+
+    Raises:
+        IndexError: there is no event of that number.
+    """
+    known, moment = instance.at(at), instance.history[at - 1].at
+    found: dict[str, SagaInstance] = {}
+    for name, record in known.steps.items():
+        child = nested.get(prefix + name)
+        if child is None or record.status == "pending":
+            continue
+        length = sum(event.at <= moment for event in child.history)
+        if record.undo is None:
+            # Two events may have one moment: what was not sent back yet has not gone back, whatever the clock says.
+            length = min(length, _end_of(child))
+        if length:
+            found[prefix + name], within = as_of(child, length, nested, f"{prefix}{name}/")
+            found |= within
+    return known, found
+
+
+def _end_of(instance: SagaInstance) -> int:
+    """The number of the event at which it first came to rest; of the last, where it never did."""
+    return next((event.number for event in instance.history if event.state in AT_REST), len(instance.history))
