@@ -11,9 +11,11 @@ _DRAWN_BY = "showing"
 
 
 @functools.singledispatch
-def as_html(value: object) -> str | None:  # noqa: ARG001 - what is registered for a type is given it
+def as_html(value: object) -> str | None:
     """A value as one piece of HTML; None: nothing draws values of this type."""
-    return None
+    _load()
+    draw = as_html.dispatch(type(value))
+    return None if draw is as_html.dispatch(object) else draw(value)
 
 
 def mimebundle(value: object) -> dict[str, str]:
@@ -21,7 +23,6 @@ def mimebundle(value: object) -> dict[str, str]:
 
     It is `str(value)`, and not its repr, that stands where there is no HTML: a notebook's last line is read by people.
     """
-    _load()
     html = as_html(value)
     return {"text/plain": as_text(value)} | ({} if html is None else {"text/html": html})
 
@@ -38,7 +39,9 @@ def drawing(module: str) -> Any:
 @functools.singledispatch
 def as_text(value: object) -> str:
     """A value in words, for where no HTML is shown."""
-    return str(value)
+    _load()
+    tell = as_text.dispatch(type(value))
+    return str(value) if tell is as_text.dispatch(object) else tell(value)
 
 
 class Shown:
@@ -52,10 +55,9 @@ class Shown:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002
         return mimebundle(self)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - so IPython calls it
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         # Within a list or another value it is one of many, and short.
         if cycle or len(printer.stack) > 1:
             printer.text(repr(self))
             return
-        _load()
         printer.text(as_text(self))

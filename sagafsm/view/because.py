@@ -27,7 +27,8 @@ def because(event: e.Event, *, cut: int = CUT) -> Html:
             tag("p", "left: ", given(left.step), f" ({RESIDUES[left.reason]})")
             for left in getattr(event, "residue", ())
         ),
-        traceback(error, limit=cut),
+        # A cause and a block repeat the error of the failure that led to them.
+        None if isinstance(event, (e.CauseRecorded, e.InstanceBlocked)) else traceback(error, limit=cut),
     )
 
 

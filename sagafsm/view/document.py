@@ -46,7 +46,7 @@ def snapshot(
         heads.head(instance, note=note),
         diagrams.diagram(instance.outline, instance=instance, nested=known, uid=f"{uid}d"),
         timeline.timeline(instance, nested=known),
-        *_steps(steps.step_table(instance.outline, instance=instance, cut=cut), len(instance.outline)),
+        *_steps(steps.step_table(instance.outline, instance=instance, nested=known, cut=cut), len(instance.outline)),
         folded(
             count(len(instance.history), "event"),
             events.event_table(instance.history, created_at=instance.created_at, limit=most, cut=cut),

@@ -19,8 +19,9 @@ STYLE = """
 & .sgf-events td:nth-child(-n+2){color:var(--dim);text-align:right;white-space:nowrap;
 font-variant-numeric:tabular-nums}
 & .sgf-events td[colspan]{text-align:left}
-& .sgf-events td:nth-child(3){white-space:nowrap}
-& .sgf-events td:nth-child(4){min-width:90px}
+& .sgf-events th{overflow-wrap:normal}
+& .sgf-events td:nth-child(3){min-width:210px}
+& .sgf-events td:nth-child(4){min-width:150px}
 & .sgf-events td:last-child{width:60%}
 & .sgf-events td p,& .sgf-events details{margin:0}
 & .sgf-events td>span{padding:1px 5px;margin-left:-5px;border-radius:3px}

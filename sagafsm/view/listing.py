@@ -15,7 +15,12 @@ from sagafsm.view.words import Standing
 STYLE = """
 & .sgf-list{width:100%;border-spacing:0}
 & .sgf-list th,& .sgf-list td{padding:4px 8px;border-bottom:1px solid var(--line)}
-& .sgf-list td:nth-child(n+3){overflow-wrap:normal}
+& .sgf-list thead th,& .sgf-list td{overflow-wrap:normal}
+& .sgf-list tbody th{min-width:130px}
+& .sgf-list td:nth-child(2){min-width:70px;overflow-wrap:anywhere}
+& .sgf-list .sgf-chip{white-space:nowrap}
+& .sgf-list td:nth-child(6){text-align:right}
+& .sgf-list td:last-child{white-space:nowrap}
 & .sgf-list .sgf-pick{padding:0;border:0;background:none;color:inherit;font:inherit;font-weight:600;text-align:left;
 text-decoration:underline;cursor:pointer;overflow-wrap:anywhere}
 & .sgf-list tr:hover td,& .sgf-list tr:hover th{background:var(--panel)}

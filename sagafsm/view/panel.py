@@ -21,6 +21,8 @@ STYLE = """
 & .sgf-panel .sgf-head{margin:10px 0 4px;font-size:13px}
 & .sgf-panel details{margin:2px 0}
 & .sgf-attempts{width:100%;border-spacing:0}
+& .sgf-attempts td{vertical-align:baseline}
+& .sgf-attempts td:not(:last-child),& .sgf-attempts th{overflow-wrap:normal}
 & .sgf-attempts th,& .sgf-attempts td{padding:3px 8px;border-bottom:1px solid var(--line)}
 """
 
@@ -130,7 +132,8 @@ def _attempt(attempt: Attempt, instance: SagaInstance) -> Html:
 def _keys(instance: SagaInstance, name: str) -> Html | None:
     """The idempotency keys that its functions are given: the same over all attempts."""
     starts = (e.StepStarted, e.CompensationStarted)
-    keys = {type(event): event.key for event in instance.history if isinstance(event, starts) and event.step == name}
+    found = (event for event in instance.history if isinstance(event, starts) and event.step == name)
+    keys: dict[type[e.Event], str] = {type(event): event.key for event in found}
     told = [
         joined(word, code(keys[kind])) for kind, word in zip(starts, ("", "to undo it "), strict=True) if kind in keys
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+
+import attrs
 
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.events import StepOutline
@@ -19,13 +21,14 @@ from sagafsm.view.words import NO_WAY_BACK, READY, Standing, action_standing, un
 STYLE = """
 & .sgf-steps{width:100%;border-spacing:0}
 & .sgf-steps th,& .sgf-steps td{padding:3px 8px;border-bottom:1px solid var(--line)}
-& .sgf-steps tbody th{font-weight:600}
+& .sgf-steps th,& .sgf-steps td:not(:last-child){overflow-wrap:normal}
+& .sgf-steps tbody th{min-width:120px;font-weight:600;overflow-wrap:anywhere}
 & .sgf-steps tbody th span{font-weight:400}
 & .sgf-steps tbody th,& .sgf-steps tbody td{vertical-align:baseline}
 & .sgf-steps td:first-child{color:var(--dim);text-align:right}
 & .sgf-steps details{margin:0}
 & .sgf-steps i{color:var(--dim);font-style:normal}
-& .sgf-steps td>b{display:inline-block;padding:1px 8px;border-radius:10px;font-weight:600}
+& .sgf-steps td>b{display:inline-block;white-space:nowrap;padding:1px 8px;border-radius:10px;font-weight:600}
 """
 LONGEST_TITLE = 120
 _NOT_CALLED = Standing("not called", "none", "empty")
@@ -37,43 +40,55 @@ def step_table(
     *,
     instance: SagaInstance | None = None,
     definition: Definition | None = None,
+    nested: Mapping[str, SagaInstance] | None = None,
     cut: int = 600,
 ) -> Html:
     """A row for each step, those of a nested saga under it.
 
-    Of an `instance`: how action and compensation stand, and the result, cut at `cut` characters. Of a `definition`:
-    the policies in words.
+    Of an `instance`: how action and compensation stand, and the result, cut at `cut` characters; the steps of a nested
+    saga where its instance is in `nested`, by its path. Of a `definition`: the policies in words.
     """
     policies = definition is not None and instance is None
     known = [] if instance is None else ["action", "compensation", "result"]
     titles = ["", "step", "kind", *known, *(["policy"] if policies else [])]
     head = tag("tr", *(tag("th", title, scope="col") for title in titles))
-    rows = _rows(outline, instance, definition if policies else None, "", cut)
+    rows = _rows(outline, _Whose(instance, definition if policies else None, nested or {}, cut), "")
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="sgf-steps")
     return tag("div", table, class_="sgf-wide")
 
 
-def _rows(
-    outline: Sequence[StepOutline],
-    instance: SagaInstance | None,
-    definition: Definition | None,
-    prefix: str,
-    limit: int,
-) -> Iterator[Html]:
+@attrs.frozen
+class _Whose:
+    """The instance or the definition whose steps are told, what is nested in it, and how much of a result is shown."""
+
+    instance: SagaInstance | None
+    definition: Definition | None
+    nested: Mapping[str, SagaInstance]
+    limit: int
+
+    def under(self, name: str, path: str) -> _Whose:
+        """Those of a nested saga, as far as they are known."""
+        step = None if self.definition is None else self.definition.by_name.get(name)
+        return attrs.evolve(self, instance=self.nested.get(path), definition=None if step is None else step.child)
+
+
+def _rows(outline: Sequence[StepOutline], whose: _Whose, prefix: str) -> Iterator[Html]:
+    instance = whose.instance
     for number, step in enumerate(outline, start=1):
-        defined = None if definition is None else definition.by_name.get(step.name)
-        record = None if instance is None else instance.steps.get(step.name)
+        defined = None if whose.definition is None else whose.definition.by_name.get(step.name)
         yield filled(
             '<tr><td>{}</td><th scope="row">{}</th><td>{}</td>{}{}</tr>',
-            str(number) if not prefix else "",
+            "" if prefix else number,
             named(step, prefix),
             ", ".join(kinds(step)),
-            "" if instance is None else _standing(step, record, instance.phase, limit),
+            "" if instance is None else _standing(step, instance, whose.limit),
             "" if defined is None else tag("td", "; ".join(policy(defined))),
         )
-        if instance is None and step.steps:
-            child = None if defined is None else defined.child
-            yield from _rows(step.steps, None, child, f"{prefix}{step.name}/", limit)
+        path = prefix + step.name
+        if instance is None:
+            yield from _rows(step.steps, whose.under(step.name, path), f"{path}/")
+        elif path in whose.nested:
+            yield from _rows(whose.nested[path].outline, whose.under(step.name, path), f"{path}/")
 
 
 def named(step: StepOutline, prefix: str = "") -> Html:
@@ -95,12 +110,13 @@ def kinds(step: StepOutline) -> list[str]:
     return special
 
 
-def _standing(step: StepOutline, record: StepRecord | None, phase: str, limit: int) -> Html:
+def _standing(step: StepOutline, instance: SagaInstance, limit: int) -> Html:
+    record = instance.steps.get(step.name)
     result = None if record is None else record.result_json
     return filled(
         "<td>{}</td><td>{}</td><td>{}</td>",
         _stands(action_standing(step, record), 0 if record is None else record.action.attempt),
-        _stands(undoing(step, record, phase), 0 if record is None else record.compensation.attempt),
+        _stands(undoing(step, record, instance.phase), 0 if record is None else record.compensation.attempt),
         "" if result is None else short_payload("", result, limit=limit),
     )
 

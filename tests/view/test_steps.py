@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagafsm import Retry, Saga
+from sagafsm import Orchestrator, Retry, Saga
 from sagafsm.view.steps import kinds, policy, retries, step_table
 from sagafsm.view.words import action_standing
 from support.clock import FakeClock
@@ -70,6 +70,20 @@ def test_a_definition() -> None:
     assert expected == Page(step_table(saga.definition.outline, definition=saga.definition)).rows
     assert [[], ["in group g"]] == [kinds(child.definition.outline[0])[1:], kinds(saga.definition.outline[0])]
     assert ["runs saga payment"] == list(policy(saga.definition.by_name["pay"]))
+
+
+def test_the_steps_of_nested_instances_are_under_theirs() -> None:
+    """Where they are known."""
+    child = Saga("payment")
+    child.add_step("charge", lambda: 7, undo)
+    saga = Saga("order")
+    saga.add_saga("pay", child)
+    orchestrator = Orchestrator("memory://", sagas=[saga])
+    root = orchestrator.run(saga, None, id="o-1")
+    nested = {"pay": orchestrator.get("o-1/pay")}
+    rows = Page(step_table(root.outline, instance=root, nested=nested)).rows
+    assert ["", "pay/charge", "", "done", "not called", "7"] == rows[2]
+    assert 2 == len(Page(step_table(root.outline, instance=root)).rows)
 
 
 @pytest.mark.parametrize(
