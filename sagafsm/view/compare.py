@@ -20,7 +20,8 @@ STYLE = """
 & .sgf-compare{width:100%;border-spacing:0;table-layout:fixed}
 & .sgf-compare th,& .sgf-compare td{padding:3px 8px;border-bottom:1px solid var(--line)}
 & .sgf-compare th:first-child,& .sgf-compare td:first-child{width:36px;color:var(--dim);text-align:right}
-& .sgf-compare th:last-child,& .sgf-compare td:last-child{width:112px}
+& .sgf-compare th:last-child,& .sgf-compare td:last-child{width:130px}
+& .sgf-compare .sgf-chip{white-space:nowrap}
 & .sgf-compare td[colspan]{width:auto;text-align:left}
 & .sgf-compare .sgf-first td{border-top:2px solid var(--late)}
 """

@@ -15,7 +15,7 @@ from sagafsm.view.lettering import cut, wrapped
 from sagafsm.view.page import Html, escaped, tag
 from sagafsm.view.scene import Box, Marks, Target, scene
 from sagafsm.view.signs import sign
-from sagafsm.view.words import Standing
+from sagafsm.view.words import READY, Standing
 
 # The sizes of the letters; those of titles are bold, and as wide as somewhat larger ones.
 _BOLD, WORD = 13.2, 10.5
@@ -161,8 +161,9 @@ def _compensation(box: Box, undo: Standing, pill: Rect, pen: _Pen) -> str:
     word = cut(undo.word, pill.width - 34, WORD)
     classes = _classes(box, undo, pen, here=box.is_undone_now)
     name = "back" if undo.sign == "empty" else undo.sign
+    told = f"compensation of {box.title}" + ("" if undo == READY else f": {undo.word}")
     inside = (
-        f"<title>{escaped(f'compensation of {box.title}: {undo.word}')}</title>{_rect(pill, 11)}"
+        f"<title>{escaped(told)}</title>{_rect(pill, 11)}"
         f"{sign(name, pill.x + 8, pill.y + 5)}{_text(word, pill.x + 26, pill.y + 15)}"
     )
     return f'<g class="{classes}"{pen.attributes(box, "compensation")}>{inside}</g>'

@@ -11,7 +11,7 @@ from sagafsm.events import StepOutline
 from sagafsm.instance import SagaInstance
 from sagafsm.machine import units_of
 from sagafsm.record import StepRecord
-from sagafsm.view.words import NO_WAY_BACK, Standing, action_standing, undo_standing
+from sagafsm.view.words import NO_WAY_BACK, READY, Standing, action_standing, undo_standing
 
 Target = Literal["action", "compensation"]
 Marks = Mapping[tuple[str, Target], str]
@@ -54,7 +54,7 @@ class Box:
         parts += ["pivot: no way back after it"] if self.pivot else []
         parts += [f"breaks on purpose: {self.action_mark}"] if self.action_mark else []
         if self.undo is not None:
-            parts.append(f"compensation: {self.undo.word}")
+            parts.append("has a compensation" if self.undo == READY else f"compensation: {self.undo.word}")
         elif self.effect and self.kind == "step" and not self.pivot:
             parts.append(NO_WAY_BACK.word)
         parts += [f"its compensation breaks on purpose: {self.undo_mark}"] if self.undo_mark else []

@@ -27,7 +27,7 @@ STYLE = """
 & .sgf-steps tbody th,& .sgf-steps tbody td{vertical-align:baseline}
 & .sgf-steps td:first-child{color:var(--dim);text-align:right}
 & .sgf-steps details{margin:0}
-& .sgf-steps i{color:var(--dim);font-style:normal}
+& .sgf-steps i{color:var(--dim);font-style:normal;white-space:nowrap}
 & .sgf-steps td>b{display:inline-block;white-space:nowrap;padding:1px 8px;border-radius:10px;font-weight:600}
 """
 LONGEST_TITLE = 120

@@ -194,10 +194,10 @@ def test_nested_sagas_show_how_their_own_steps_stand() -> None:
     saga.add_saga("inner", child)
     instance = saga.run(None, id="o-1")
     nested = {"inner": saga.orchestrator.get("o-1/inner")}
-    assert "reserve: done; compensation: compensation" in told(
+    assert "reserve: done; has a compensation" in told(
         diagram(instance.outline, instance=instance, nested=nested)
     )
-    assert "reserve: not begun; compensation: compensation" in told(diagram(instance.outline, instance=instance))
+    assert "reserve: not begun; has a compensation" in told(diagram(instance.outline, instance=instance))
     saga.orchestrator.close()
 
 
