@@ -41,6 +41,7 @@ EXAMS = (
     "test_crash_table",
     "test_crash_table_of_trees",
     "test_demo_kills",
+    "test_notebooks",
     "test_evolution",
     "test_kill",
     "test_positive_controls",
@@ -57,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in EXAMS:
+        if item.path.stem in EXAMS or item.path.parent.name == "lab":
             item.add_marker(pytest.mark.exam)
     if config.getoption("--long"):
         return

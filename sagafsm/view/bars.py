@@ -76,12 +76,14 @@ def bars_of(steps: Sequence[str], segments: Sequence[Segment], axis: Axis) -> di
     lanes: dict[str, list[_Piece]] = {step: [] for step in steps}
     first, scale = axis.origin + axis.start, axis.scale
     for segment in segments:
-        left, right = ((at - first).total_seconds() * scale for at in (segment.start, segment.end))
+        left = (segment.start - first).total_seconds() * scale
+        right = (segment.end - first).total_seconds() * scale
         if segment.step in lanes and right >= 0 and left <= 100:
             lanes[segment.step].append(_Piece(segment, left, right))
     grain = 1
-    while grain <= WIDTH and sum(_number(lane, grain) for lane in lanes.values()) > MOST_BARS:
-        grain *= 2
+    if sum(map(len, lanes.values())) > MOST_BARS:
+        while grain <= WIDTH and sum(_number(lane, grain) for lane in lanes.values()) > MOST_BARS:
+            grain *= 2
     return {step: [_bar(group, axis) for group in _merged(lane, grain)] for step, lane in lanes.items()}
 
 

@@ -11,6 +11,8 @@ from sagafsm.fold import KEEPS_PARKED
 from sagafsm.values import replace
 from sagafsm.view.segments import Attempt, Outcome, Segment, Wait, WaitKind
 
+_KEEPS_BLOCKED = (*KEEPS_PARKED, e.InstanceBlocked)
+
 
 class Lanes:
     """The segments so far, and for each step the one that is open."""
@@ -28,7 +30,7 @@ class Lanes:
         """The event is now: any but a request ends every block."""
         self.now = max(event.at, self.now) if self.number else event.at
         self.number = event.number
-        if not isinstance(event, (*KEEPS_PARKED, e.InstanceBlocked)):
+        if self.blocked and not isinstance(event, _KEEPS_BLOCKED):
             for step in sorted(self.blocked):
                 self.close(step)
 
