@@ -39,14 +39,19 @@ def snapshot(
     `nested` are the instances of its nested sagas, by path, where they are known.
     """
     known, uid = dict(nested or {}), uid_of(instance)
-    most = MOST_EVENTS if len(instance.outline) <= MOST_STEPS else FEWEST_EVENTS
+    is_long = len(instance.outline) > MOST_STEPS
+    most = FEWEST_EVENTS if is_long else MOST_EVENTS
     cut = max(_SHORTEST_CUT, min(_LONGEST_CUT, _ALLOWANCE // max(min(len(instance.history), most), 1)))
     return card(
         style(heads.STYLE, diagrams.STYLE, timeline.STYLE, steps.STYLE, events.STYLE),
         heads.head(instance, note=note),
         diagrams.diagram(instance.outline, instance=instance, nested=known, uid=f"{uid}d"),
         timeline.timeline(instance, nested=known),
-        *_steps(steps.step_table(instance.outline, instance=instance, nested=known, cut=cut), len(instance.outline)),
+        *_steps(
+            # Each result of a long saga is in its event; in each row it would be a twentieth of the card.
+            steps.step_table(instance.outline, instance=instance, nested=known, cut=None if is_long else cut),
+            len(instance.outline),
+        ),
         folded(
             count(len(instance.history), "event"),
             events.event_table(instance.history, created_at=instance.created_at, limit=most, cut=cut),

@@ -41,16 +41,17 @@ def step_table(
     instance: SagaInstance | None = None,
     definition: Definition | None = None,
     nested: Mapping[str, SagaInstance] | None = None,
-    cut: int = 600,
+    cut: int | None = 600,
 ) -> Html:
     """A row for each step, those of a nested saga under it.
 
-    Of an `instance`: how action and compensation stand, and the result, cut at `cut` characters; the steps of a nested
-    saga where its instance is in `nested`, by its path. Of a `definition`: the policies in words.
+    Of an `instance`: how action and compensation stand, and the result, cut at `cut` characters (None: no results); the
+    steps of a nested saga where its instance is in `nested`, by its path. Of a `definition`: the policies in words.
     """
     policies = definition is not None and instance is None
-    known = [] if instance is None else ["action", "compensation", "result"]
-    titles = ["", "step", "kind", *known, *(["policy"] if policies else [])]
+    known = [] if instance is None else ["action", "compensation"]
+    results = [] if instance is None or cut is None else ["result"]
+    titles = ["", "step", "kind", *known, *results, *(["policy"] if policies else [])]
     head = tag("tr", *(tag("th", title, scope="col") for title in titles))
     rows = _rows(outline, _Whose(instance, definition if policies else None, nested or {}, cut), "")
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="sgf-steps")
@@ -64,7 +65,7 @@ class _Whose:
     instance: SagaInstance | None
     definition: Definition | None
     nested: Mapping[str, SagaInstance]
-    limit: int
+    limit: int | None
 
     def under(self, name: str, path: str) -> _Whose:
         """Those of a nested saga, as far as they are known."""
@@ -110,14 +111,15 @@ def kinds(step: StepOutline) -> list[str]:
     return special
 
 
-def _standing(step: StepOutline, instance: SagaInstance, limit: int) -> Html:
+def _standing(step: StepOutline, instance: SagaInstance, limit: int | None) -> Html:
     record = instance.steps.get(step.name)
-    result = None if record is None else record.result_json
+    result = None if record is None or limit is None else record.result_json
+    told = Html() if result is None or limit is None else short_payload("", result, limit=limit)
     return filled(
-        "<td>{}</td><td>{}</td><td>{}</td>",
+        "<td>{}</td><td>{}</td>{}",
         _stands(action_standing(step, record), 0 if record is None else record.action.attempt),
         _stands(undoing(step, record, instance.phase), 0 if record is None else record.compensation.attempt),
-        "" if result is None else short_payload("", result, limit=limit),
+        "" if limit is None else filled("<td>{}</td>", told),
     )
 
 

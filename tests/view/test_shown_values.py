@@ -168,7 +168,7 @@ def test_the_report_of_a_verification_is_shown_as_before() -> None:
 
 
 @pytest.mark.parametrize(("steps", "most"), [(6, 30_000), (50, 80_000)])
-@pytest.mark.parametrize("course", ["pending", "running", "completed", "doubt", "failed"])
+@pytest.mark.parametrize("course", ["pending", "running", "completed", "blocked", "doubt", "failed"])
 def test_cards_are_small(steps: int, most: int, course: Any) -> None:
     """30 KB for 6 steps and 80 KB for 50."""
     assert len(shown(instance_of(course, steps))["text/html"].encode()) <= most
