@@ -22,13 +22,18 @@ font-variant-numeric:tabular-nums}
 & .sgf-events th{overflow-wrap:normal}
 & .sgf-events td:nth-child(3){min-width:210px}
 & .sgf-events td:nth-child(4){min-width:150px}
-& .sgf-events td:last-child{width:60%}
+& .sgf-events td:last-child{width:60%;min-width:260px}
 & .sgf-events td p,& .sgf-events details{margin:0}
 & .sgf-events td>span{padding:1px 5px;margin-left:-5px;border-radius:3px}
 & .sgf-go{padding:0 4px;border:0;border-radius:3px;background:none;color:inherit;font:inherit;cursor:pointer}
 & .sgf-go:hover,& .sgf-go:focus-visible{text-decoration:underline;color:var(--now)}
 """
 _ROW: Final = "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
+_ACTIVE_ROW: Final = (
+    '<tr data-number="{}" data-kind="{}"{}>'
+    '<td><button type="button" class="sgf-go" aria-label="go to event {}">{}</button></td>'
+    "<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>"
+)
 Kind = Literal["action", "compensation", "doubt", "decision", "request", "instance"]
 _KINDS: dict[type[e.Event], Kind] = {
     e.StepInDoubt: "doubt",
@@ -122,9 +127,9 @@ def _row(event: e.Event, created_at: datetime, *, interactive: bool, cut: int) -
     number = str(event.number)
     if not interactive:
         return filled(_ROW, number, *cells)
-    button = tag("button", number, type="button", class_="sgf-go", aria_label=f"go to event {number}")
-    told = {"data_number": number, "data_kind": kind_of(event), "data_step": step_of(event)}
-    return tag("tr", *(tag("td", cell) for cell in (button, *cells)), **told)
+    step = step_of(event)
+    about = Html() if step is None else filled(' data-step="{}"', step)
+    return filled(_ACTIVE_ROW, number, kind_of(event), about, number, number, *cells)
 
 
 def step_of(event: e.Event) -> str | None:

@@ -22,6 +22,7 @@ STYLE = """
 & .sgf-panel details{margin:2px 0}
 & .sgf-attempts{width:100%;border-spacing:0}
 & .sgf-attempts td{vertical-align:baseline}
+& .sgf-attempts td:last-child{min-width:200px}
 & .sgf-attempts td:not(:last-child),& .sgf-attempts th{overflow-wrap:normal}
 & .sgf-attempts th,& .sgf-attempts td{padding:3px 8px;border-bottom:1px solid var(--line)}
 """

@@ -22,6 +22,7 @@ STYLE = """
 & .sgf-steps{width:100%;border-spacing:0}
 & .sgf-steps th,& .sgf-steps td{padding:3px 8px;border-bottom:1px solid var(--line)}
 & .sgf-steps th,& .sgf-steps td:not(:last-child){overflow-wrap:normal}
+& .sgf-steps td:last-child{min-width:110px}
 & .sgf-steps tbody th{min-width:120px;font-weight:600;overflow-wrap:anywhere}
 & .sgf-steps tbody th span{font-weight:400}
 & .sgf-steps tbody th,& .sgf-steps tbody td{vertical-align:baseline}
