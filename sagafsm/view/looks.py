@@ -57,3 +57,8 @@ def look_of(segment: Segment) -> Look:
     if not isinstance(segment, Attempt):
         return _WAITS[segment.kind]
     return (_ACTIONS if segment.target == "action" else _UNDOS)[segment.outcome]
+
+
+def all_looks() -> tuple[Look, ...]:
+    """Every look that a segment may have."""
+    return (*_ACTIONS.values(), *_UNDOS.values(), *_WAITS.values())

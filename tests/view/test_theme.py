@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from sagafsm.view.looks import all_looks
 from sagafsm.view.theme import TONES, style
 
 BLOCKS = re.compile(r"([^{}\n]*)\{(color-scheme:(light|dark);[^}]*)\}")
@@ -75,3 +76,15 @@ def test_every_rule_is_about_the_card_alone() -> None:
 def test_nothing_is_loaded() -> None:
     """No address, no import, no end of the element that it is put into."""
     assert not re.search(r"url\(|@import|http|</|//", style())
+
+
+def test_bars_and_the_words_on_them_are_seen_in_both_themes() -> None:
+    """A bar is of the colour of its tone's words, with words of the page's; a failed one has an edge beside its red."""
+    tones = {look.tone for look in all_looks()}
+    assert {"good", "now", "back", "asked", "late", "quiet", "bad"} == tones
+    for _, scheme, colours in themes():
+        for tone in tones - {"bad"}:
+            assert contrast(colours[tone], colours["page"]) >= 4.5, (scheme, tone)
+            assert contrast(colours[tone], colours["panel"]) >= 3, (scheme, tone)
+        assert contrast(colours["dim"], colours["panel"]) >= 3, scheme
+        assert contrast("#ffffff", colours["bad-bg"]) >= 4.5, scheme
