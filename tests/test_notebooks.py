@@ -26,11 +26,15 @@ CLAIMS = {
         "<SagaInstance 'r-2' of 'refund': failed; compensated; step 'pay_back' failed: ValueError: the boss said no>",
     ],
     "failure_and_compensation": [
-        "<SagaInstance 't-1' of 'trip': failed; compensated; "
-        "step 'send_papers' failed: ValueError: nobody delivers there>",
+        (
+            "<SagaInstance 't-1' of 'trip': failed; compensated; "
+            "step 'send_papers' failed: ValueError: nobody delivers there>"
+        ),
         "{} {}",
-        "<SagaInstance 't-2' of 'trip': failed; compensated; "
-        "decided on step 'pay' by ann: OutcomeUnknown: the bank did not answer>",
+        (
+            "<SagaInstance 't-2' of 'trip': failed; compensated; "
+            "decided on step 'pay' by ann: OutcomeUnknown: the bank did not answer>"
+        ),
         "{} {}",
     ],
     "first_saga": [
@@ -39,11 +43,15 @@ CLAIMS = {
     ],
     "inspector": [
         "running:charge",
-        "<SagaInstance 'o-1' of 'order': compensating:reserve; blocked on reserve: compensation_failed; "
-        "step 'ship' failed: Refused: the action of step 'ship' was refused (injected)>",
+        (
+            "<SagaInstance 'o-1' of 'order': compensating:reserve; blocked on reserve: compensation_failed; "
+            "step 'ship' failed: Refused: the action of step 'ship' was refused (injected)>"
+        ),
         "running:ship",
-        "<SagaInstance 'o-1' of 'order': failed; compensated; "
-        "step 'ship' failed: Refused: the action of step 'ship' was refused (injected)>",
+        (
+            "<SagaInstance 'o-1' of 'order': failed; compensated; "
+            "step 'ship' failed: Refused: the action of step 'ship' was refused (injected)>"
+        ),
         "completed",
     ],
     "kill_and_resume": [
@@ -55,8 +63,10 @@ CLAIMS = {
     "parallel_and_nested": [
         "stamped label to Rome",
         "skipped",
-        "<SagaInstance 't-3/papers' of 'papers': failed; compensated; "
-        "undone with its parent: step 'collect' failed: ValueError: nobody goes there>",
+        (
+            "<SagaInstance 't-3/papers' of 'papers': failed; compensated; "
+            "undone with its parent: step 'collect' failed: ValueError: nobody goes there>"
+        ),
     ],
     "verify_your_saga": [
         "['stuck: hotel', 'left_behind: hotel', 'differs: charge']",

@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from sagafsm.notebook.console import Console, heed
+from sagafsm.notebook.board import Console, heed
 from sagafsm.notebook.console_panes import STYLES
 from sagafsm.notebook.frames import Message
 from sagafsm.notebook.pairing import publish
@@ -36,7 +36,7 @@ def _complete(_: object, widget: LiveConsole) -> Message:
     return widget.frames.complete()
 
 
-class LiveConsole(Console, anywidget.AnyWidget):  # type: ignore[misc]
+class LiveConsole(Console, anywidget.AnyWidget):
     """A console that lives in a notebook's output, in as many views as it is displayed."""
 
     _esm = script()

@@ -28,7 +28,7 @@ def button(
 
 def opener(text: str, form: str, *, picture: str | None = None, no: str | None = None, **told: str | None) -> Html:
     """A button that opens a form, by its name."""
-    return button(text, picture=picture, no=no, data_open=form, aria_expanded="false", **told)
+    return button(text, picture=picture, no=no, data_open=form, aria_expanded="false", **told)  # type: ignore[arg-type]
 
 
 def form(name: str, title: str, confirm: str, *fields: Html | None, cancels: bool = True, **told: str | None) -> Html:

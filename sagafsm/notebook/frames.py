@@ -101,7 +101,7 @@ class Frames:
             return {"kind": "frame", "seq": self.seq, **self._whole(picture)}
 
     def seen(self, seq: int) -> bool:
-        """Whether a page that has seen up to this number has missed nothing that was not just sent; else all is sent."""
+        """Whether a page that has seen up to this number missed nothing that was not just sent; else all is sent."""
         with self._lock:
             long_ago = self.clock() - UNDERWAY
             while len(self._sent) > 1 and self._sent[1][0] <= long_ago:

@@ -17,7 +17,7 @@ from sagafsm.notebook import behind, orders, pairing
 from sagafsm.notebook.following import Follower
 from sagafsm.notebook.frames import Frames, Message, Picture
 from sagafsm.notebook.panes import picture
-from sagafsm.notebook.running import Drive, Order, Orchestrating, in_background, on_loop, present_loop
+from sagafsm.notebook.running import Drive, Orchestrating, Order, in_background, on_loop, present_loop
 from sagafsm.notebook.session import Session
 from sagafsm.notebook.sight import Origin
 from sagafsm.opening import NOT_GIVEN
@@ -244,7 +244,7 @@ class Inspection:
     async def _forked(self, session: Session, at: int, resources: Mapping[str, Any] | None) -> Inspection:
         """The same, on this loop."""
         orchestrator = self._orchestrator_to_fork(session)
-        assert isinstance(orchestrator, AsyncOrchestrator)
+        assert isinstance(orchestrator, AsyncOrchestrator)  # noqa: S101 - who calls has asked
         forked = await orchestrator.fork(session.id, at=at, resources=self._given(resources))
         self._show(self._session_of(session, forked, at))
         return self

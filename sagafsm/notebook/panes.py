@@ -13,15 +13,7 @@ from sagafsm.notebook.breakage import breakage, marks
 from sagafsm.notebook.controls import button, controls, trail
 from sagafsm.notebook.frames import Picture
 from sagafsm.notebook.sight import Sight
-from sagafsm.view import event_table, head, panel, timeline
-
-try:
-    from sagafsm.view import diagram
-except ImportError:
-    from sagafsm.view import steps as diagram
-
-    diagram.diagram = lambda outline, *, instance, **_: diagram.step_table(outline, instance=instance)
-
+from sagafsm.view import diagram, event_table, head, panel, timeline
 from sagafsm.view.attempts import attempts
 from sagafsm.view.page import Html, joined, tag
 from sagafsm.view.words import instance_standing

@@ -52,7 +52,7 @@ class Drive:
             try:
                 return self.order(self.private)
             finally:
-                self.private.close()  # type: ignore[unused-coroutine]
+                self.private.close()
         if self.loop is None or self.loop.is_closed():
             return asyncio.run(self.awaited())
         return asyncio.run_coroutine_threadsafe(self.awaited(), self.loop).result()

@@ -15,7 +15,7 @@ from sagafsm.drivers.lease import is_owned
 from sagafsm.errors import RequestError, ResourceMissing, SagaError, SagaNotFound, StoreError
 from sagafsm.instance import SagaInstance
 from sagafsm.notebook import behind
-from sagafsm.notebook.running import Drive, Order, Orchestrating
+from sagafsm.notebook.running import Drive, Orchestrating, Order
 from sagafsm.notebook.sight import Message, Origin, Place, Sight
 from sagafsm.verify.breaking import Break, BreakKind, Broken, Target
 from sagafsm.verify.life import Crashed
@@ -27,7 +27,7 @@ READ_ONLY = "it is shown by its history alone: give inspect() its orchestrator t
 CLOSED = "its orchestrator is closed: this is how the instance stood last"
 
 
-def _unheard(*, urgent: bool) -> None:  # noqa: ARG001 - nobody looks on yet
+def _unheard(*, urgent: bool) -> None:
     """What a change is told to before anybody looks on."""
 
 
@@ -49,7 +49,7 @@ class Session:
     zoomed: bool = False
     breaks: dict[Place, Break] = attrs.Factory(dict)
     owner: str | None = None
-    message: Message = Message()
+    message: Message = attrs.Factory(Message)
     lost: str | None = None
     _drives: list[Drive] = attrs.field(factory=list, init=False)
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)

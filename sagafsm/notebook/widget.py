@@ -24,7 +24,7 @@ def _complete(_: object, widget: Inspector) -> Message:
     return widget.frames.complete()
 
 
-class Inspector(Inspection, anywidget.AnyWidget):  # type: ignore[misc]
+class Inspector(Inspection, anywidget.AnyWidget):
     """An inspector that lives in a notebook's output, in as many views as it is displayed."""
 
     _esm = (_STATIC / "inspector.js").read_text(encoding="utf-8")

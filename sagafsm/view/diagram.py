@@ -63,7 +63,7 @@ STYLE: Final = """
 class _Pen:
     """What holds for a whole drawing."""
 
-    selected: str | None
+    selected: tuple[str, Target] | None
     interactive: bool
 
     def attributes(self, box: Box, target: Target) -> str:
@@ -80,15 +80,15 @@ def diagram(
     instance: SagaInstance | None = None,
     nested: Mapping[str, SagaInstance] | None = None,
     marks: Marks | None = None,
-    selected: str | None = None,
+    selected: tuple[str, Target] | None = None,
     interactive: bool = False,
     uid: str = "d",
 ) -> Html:
     """A saga's steps from left to right, what undoes them below them, and, of an instance, where it stands.
 
-    `nested` are the instances of nested sagas, by path; `marks` what breaks on purpose; `selected` the path of a step.
-    An `interactive` one has a button for each step and each compensation, with its path in `data-step`. `uid` makes
-    ids unique in a page.
+    `nested` are the instances of nested sagas, by path; `marks` what breaks on purpose; `selected` a step, by its path,
+    and what of it. An `interactive` one has a button for each step and each compensation, with its path in `data-step`.
+    `uid` makes ids unique in a page.
     """
     drawn = layout(scene(outline, instance=instance, nested=nested, marks=marks))
     pen = _Pen(selected=selected, interactive=interactive)
@@ -118,10 +118,10 @@ def _drawn(one: Placed, pen: _Pen) -> Iterator[str]:
         yield _mark(box.undo_mark, one.pill.x + 8, one.pill.bottom)
 
 
-def _classes(box: Box, standing: Standing, pen: _Pen, *, here: bool) -> str:
+def _classes(box: Box, target: Target, standing: Standing, pen: _Pen, *, here: bool) -> str:
     names = [standing.tone]
     names += ["here"] if here else []
-    names += ["pick"] if pen.selected == box.path else []
+    names += ["pick"] if pen.selected == (box.path, target) else []
     names += ["dash"] if not box.effect and box.kind == "step" else []
     return " ".join(names)
 
@@ -139,7 +139,7 @@ def _action(one: Placed, pen: _Pen) -> str:
     signs = [sign(box.action.sign, rect.right - 19, rect.y + 6)]
     signs += [sign("flag", rect.right - 19, rect.bottom - 18)] if box.pivot else []
     radius = 25 if box.kind == "wait" else 8
-    classes = _classes(box, box.action, pen, here=box.is_current)
+    classes = _classes(box, "action", box.action, pen, here=box.is_current)
     told = f"<title>{escaped(box.told)}</title>"
     shape = _rect(rect, radius)
     return f'<g class="{classes}"{pen.attributes(box, "action")}>{told}{shape}{"".join(texts)}{"".join(signs)}</g>'
@@ -151,7 +151,7 @@ def _frame(one: Placed, pen: _Pen) -> str:
     word = cut(box.action.word, 90, WORD)
     title = cut(box.title, rect.width - 40 - _SIGN - 90, _BOLD)
     texts = _text(title, rect.x + 10, rect.y + 17, "n") + _text(word, rect.right - 24, rect.y + 17, anchor="end")
-    classes = _classes(box, box.action, pen, here=box.is_current)
+    classes = _classes(box, "action", box.action, pen, here=box.is_current)
     told = f"<title>{escaped(box.told)}</title>"
     inside = f"{told}{_rect(rect, 10)}{texts}{sign(box.action.sign, rect.right - 19, rect.y + 7)}"
     return f'<g class="f {classes}"{pen.attributes(box, "action")}>{inside}</g>'
@@ -159,7 +159,7 @@ def _frame(one: Placed, pen: _Pen) -> str:
 
 def _compensation(box: Box, undo: Standing, pill: Rect, pen: _Pen) -> str:
     word = cut(undo.word, pill.width - 34, WORD)
-    classes = _classes(box, undo, pen, here=box.is_undone_now)
+    classes = _classes(box, "compensation", undo, pen, here=box.is_undone_now)
     name = "back" if undo.sign == "empty" else undo.sign
     told = f"compensation of {box.title}" + ("" if undo == READY else f": {undo.word}")
     inside = (

@@ -23,14 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.exam)
 
 
-@pytest.fixture(scope="session")
+# Ended with the last scenario: while it lives this thread has a running loop, in which no other test could begin one.
+@pytest.fixture(scope="package")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     needs_browser("jupyterlab", "notebook", "anywidget", "nbformat", "ipykernel")
     with browsing(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with lab_server(tmp_path_factory.mktemp("lab")) as running:
         yield running

@@ -6,7 +6,7 @@ import pytest
 
 from support.notebook_page import until, words
 
-SHOP = '''
+SHOP = """
 from datetime import timedelta
 from sagafsm import Orchestrator, OutcomeUnknown, Saga
 from sagafsm.notebook import console
@@ -40,8 +40,10 @@ refund_saga = Saga("refund")
 
 @refund_saga.step
 def pay_back(input): return True
-'''
-FILLED = SHOP + '''
+"""
+FILLED = (
+    SHOP
+    + """
 orchestrator = Orchestrator("memory://", sagas=[order, refund_saga])
 for number in range(20):
     orchestrator.run(order, {"number": number}, id=f"o-{number:03}")
@@ -49,7 +51,8 @@ for number in range(0, 8, 2):
     orchestrator.signal(f"o-{number:03}", "approval", True)
 orchestrator.run(refund_saga, 1, id="back-1")
 orchestrator.start(order, {"number": 99}, id="o-099")
-'''
+"""
+)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -58,7 +61,10 @@ def test_console_lists_finds_opens_and_comes_back(notebook, dark):
     page.run_all()
     live = page.page.locator(".sgf-console")
     live.locator(".sgf-listed.sgf-live").wait_for()
-    ids = lambda: live.locator(".sgf-pick").all_inner_texts()
+
+    def ids():
+        return live.locator(".sgf-pick").all_inner_texts()
+
     assert ["o-017", "o-010", "o-003"] == ids()[:3]
     assert "22" in live.locator(".sgf-said").inner_text()
     page.shot("console-list")
@@ -75,7 +81,7 @@ def test_console_lists_finds_opens_and_comes_back(notebook, dark):
     assert "blocked" == words(live.locator(".sgf-state").inner_text())
     assert not live.locator(".sgf-listed").is_visible()
     page.shot("console-opened")
-    live.locator(".sgf-ask-block [data-decision=compensate]").click()
+    live.locator(".sgf-ask-block button[data-decision=compensate]").click()
     live.locator("[data-form]:visible input[name=reason]").fill("seen at the gateway")
     live.locator("[data-form]:visible button[type=submit]").click()
     until(lambda: "failed" in live.locator(".sgf-state").inner_text(), what="the decision")

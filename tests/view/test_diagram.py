@@ -194,9 +194,7 @@ def test_nested_sagas_show_how_their_own_steps_stand() -> None:
     saga.add_saga("inner", child)
     instance = saga.run(None, id="o-1")
     nested = {"inner": saga.orchestrator.get("o-1/inner")}
-    assert "reserve: done; has a compensation" in told(
-        diagram(instance.outline, instance=instance, nested=nested)
-    )
+    assert "reserve: done; has a compensation" in told(diagram(instance.outline, instance=instance, nested=nested))
     assert "reserve: not begun; has a compensation" in told(diagram(instance.outline, instance=instance))
     saga.orchestrator.close()
 

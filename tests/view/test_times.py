@@ -42,7 +42,17 @@ def test_ages_are_told_from_now_and_without_it_as_moments() -> None:
 
 @pytest.mark.parametrize(
     ("span", "step"),
-    [(0.0008, 0.0001), (1.81, 0.5), (7.9, 1), (8, 1), (8.1, 2), (300, 60), (5000, 900), (90_000, 21_600), (9e6, 172_800 * 10)],
+    [
+        (0.0008, 0.0001),
+        (1.81, 0.5),
+        (7.9, 1),
+        (8, 1),
+        (8.1, 2),
+        (300, 60),
+        (5000, 900),
+        (90_000, 21_600),
+        (9e6, 172_800 * 10),
+    ],
 )
 def test_steps_are_round(span: float, step: float) -> None:
     """One, two, five, and what is round in minutes, hours and days."""
