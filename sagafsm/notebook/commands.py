@@ -60,11 +60,19 @@ def _json(command: Command, name: str) -> Any:
         raise RequestError(f"the {name} is not JSON: {error}") from None
 
 
+def _allow(hindrance: str | None) -> None:
+    """Refuse what was clicked before the page knew that it cannot be done any more."""
+    if hindrance is not None:
+        raise RequestError(f"not now: {hindrance}")
+
+
 def _run(inspection: Inspection, command: Command) -> None:  # noqa: ARG001 - every command is given what came along
+    _allow(inspection.session.sight().no_drive)
     inspection.begin(orders.resume(inspection.session.id))
 
 
 def _step(inspection: Inspection, command: Command) -> None:  # noqa: ARG001
+    _allow(inspection.session.sight().no_drive)
     inspection.begin(orders.advance(inspection.session.id))
 
 
@@ -73,10 +81,12 @@ def _pause(inspection: Inspection, command: Command) -> None:  # noqa: ARG001
 
 
 def _cancel(inspection: Inspection, command: Command) -> None:
+    _allow(inspection.session.sight().no_cancel)
     inspection.begin(orders.cancel(inspection.session.id, reason=_needed(command, "reason")))
 
 
 def _decide(inspection: Inspection, command: Command) -> None:
+    _allow(inspection.session.sight().no_decision)
     decision = _needed(command, "decision")
     result = _json(command, "result") if decision == "resolve(result)" else NOT_GIVEN
     said = {"step": _text(command, "step"), "reason": _text(command, "reason"), "result": result}
@@ -84,6 +94,7 @@ def _decide(inspection: Inspection, command: Command) -> None:
 
 
 def _signal(inspection: Inspection, command: Command) -> None:
+    _allow(inspection.session.sight().no_request)
     inspection.begin(orders.signal(inspection.session.id, _needed(command, "name"), _json(command, "payload")))
 
 

@@ -75,8 +75,8 @@ class Inspection:
         return document(f"Instance {seen.id} of saga {seen.saga}", snapshot(seen, nested=nested))
 
     def static(self) -> str:
-        """The instance as it stands, as a static card."""
-        sight = self.session.sight()
+        """The instance as it stands, and not a fork of it, as a static card."""
+        sight = self._path[0].sight()
         return snapshot(sight.live, nested=sight.nested, note=sight.hindrance)
 
     def _picture(self) -> Picture:

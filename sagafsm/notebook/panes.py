@@ -19,7 +19,9 @@ from sagafsm.view.page import Html, joined, tag
 from sagafsm.view.words import instance_standing
 
 STYLES = (head.STYLE, diagram.STYLE, panel.STYLE, timeline.STYLE, event_table.STYLE)
-_ROOM = 0.06
+_ROOM = 0.02
+_WORD = 7
+_SMALL = "sgf-button sgf-small"
 
 
 def picture(sight: Sight, definition: Definition | None, uid: str) -> Picture:
@@ -79,37 +81,45 @@ def _panel(
 ) -> Html:
     if sight.selected is None:
         return Html("")
-    close = tag(
-        "p", button("Close", picture="close", kind="sgf-button sgf-small", data_do="select"), class_="sgf-panel-close"
-    )
+    close = tag("p", button("Close", picture="close", kind=_SMALL, data_do="select"), class_="sgf-panel-close")
     step = panel.panel(instance, sight.selected[0], definition=definition, nested=nested)
     return joined(close, step, breakage(sight))
 
 
 def _timeline(sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaInstance]) -> Html:
-    window = _window(sight, instance, nested)
-    small = "sgf-button sgf-small"
     step = None if sight.selected is None else sight.selected[0]
-    fit = button("Fit all", kind=small, no=None if sight.zoomed else "all is shown", data_do="fit")
     name = "Zoom to step" if step is None else f"Zoom to {step}"
-    zoom = button(name, kind=small, no="select a step first" if step is None else None, data_do="zoom")
-    bar = tag("div", fit, zoom, class_="sgf-buttons sgf-fit", role="group", aria_label="timeline")
+    no = "select a step first" if step is None else None
+    bar = tag(
+        "div",
+        button("Fit all", kind=_SMALL, data_do="fit", aria_pressed="false" if sight.zoomed else "true"),
+        button(name, kind=_SMALL, no=no, data_do="zoom", aria_pressed="true" if sight.zoomed else "false"),
+        class_="sgf-buttons sgf-fit",
+        role="group",
+        aria_label="timeline",
+    )
+    window = _window(sight, instance, nested)
     return joined(bar, timeline.timeline(instance, nested=nested, window=window, interactive=True))
 
 
 def _window(
     sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaInstance]
 ) -> tuple[timedelta, timedelta] | None:
-    """The time in which the selected step was called, with some room around; None: all."""
-    if not sight.zoomed or sight.selected is None:
-        return None
-    found = [one for one in attempts(instance.history, nested=nested) if one.step == sight.selected[0]]
+    """The time in which its steps were called, or the selected one alone; None: none was.
+
+    Not from its creation on: whoever made it in a cell took their time before they ran it.
+    """
+    found = attempts(instance.history, nested=nested)
+    if sight.zoomed and sight.selected is not None:
+        found = tuple(one for one in found if one.step == sight.selected[0])
     if not found:
         return None
     start = min(one.start for one in found) - instance.created_at
     end = max(one.end for one in found) - instance.created_at
-    room = max((end - start) * _ROOM, timedelta(milliseconds=1))
-    return max(start - room, timedelta(0)), end + room
+    room = max((end - start) * _ROOM, timedelta(microseconds=10))
+    # What is not over yet has its word behind it.
+    behind = room * _WORD if any(one.is_open for one in found) else room
+    return max(start - room, timedelta(0)), end + behind
 
 
 def _errors(instance: SagaInstance) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-VOID = {"br", "hr", "col", "meta"}
+VOID = {"br", "hr", "col", "meta", "input"}
 
 
 class Page(HTMLParser):

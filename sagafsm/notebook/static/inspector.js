@@ -9,7 +9,7 @@
  *                              resume cancel select travel live break mend decide signal fork back export fit zoom
  *   [data-open=NAME]           a button that opens and closes the form [data-form=NAME]
  *   [data-step][data-target]   a box of the diagram: "action" or "compensation"
- *   .sgf-slider .sgf-position .sgf-now   the slider through the events, "7 / 22", and the badge that returns to the present
+ *   .sgf-slider .sgf-position .sgf-present   the slider through the events, "7 / 22", the badge that returns to the present
  *   [data-filter=NAME] .sgf-search       the filters of the event table: all action compensation doubt request error
  *   .sgf-events tr[data-number]          its rows; .sgf-future those behind the event that is seen
  */
@@ -181,7 +181,7 @@ function events() {
       const before = body.rows.length;
       body.insertAdjacentHTML("beforeend", html);
       filter([...body.rows].slice(before));
-      if (full) at = body.rows.length;
+      at = full || atEnd ? body.rows.length : at;
       if (atEnd) box.scrollTop = box.scrollHeight;
     },
     told(facts) {
@@ -197,6 +197,7 @@ function events() {
         const top = here.offsetTop - box.clientHeight / 2;
         if (Math.abs(box.scrollTop - top) > box.clientHeight / 2 - 40) box.scrollTop = top;
       }
+      if (facts.at === rows.length && at < facts.at) box.scrollTop = box.scrollHeight;
       at = facts.at;
     },
   };
@@ -206,7 +207,7 @@ function render({ el }, { known, send, open, close, gone }) {
   const panes = Object.fromEntries(PANES.map((name) => [name, element("div", { "data-pane": name })]));
   const slider = element("input", { type: "range", class: "sgf-slider", min: "1", step: "1", "aria-label": "event" });
   const position = element("output", { class: "sgf-position" });
-  const now = element("button", { type: "button", class: "sgf-button sgf-small sgf-now", "data-do": "live" }, "live");
+  const now = element("button", { type: "button", class: "sgf-button sgf-small sgf-present", "data-do": "live" }, "live");
   const travel = element("div", { class: "sgf-travel" }, now, slider, position);
   const message = element("p", { class: "sgf-message", role: "status", "aria-live": "polite" });
   const link = element("p", { class: "sgf-link", role: "status", "aria-live": "polite" });
@@ -261,6 +262,8 @@ function render({ el }, { known, send, open, close, gone }) {
     if (target.dataset.target) return send({ do: "select", step: target.dataset.step, target: target.dataset.target });
     if (target.localName !== "tr" || event.target.closest(".sgf-go")) send({ do: "travel", at: +target.dataset.number });
   });
+  /* JupyterLab takes keys from what has the focus, unless that very element says that it keeps them. */
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   root.addEventListener("keydown", (event) => {
     const box = event.target.closest("[role=button][data-step]");
     if (!box || (event.key !== "Enter" && event.key !== " ")) return;
