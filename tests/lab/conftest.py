@@ -24,14 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # Ended with the last scenario: while it lives this thread has a running loop, in which no other test could begin one.
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     needs_browser("jupyterlab", "notebook", "anywidget", "nbformat", "ipykernel")
     with browsing(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with lab_server(tmp_path_factory.mktemp("lab")) as running:
         yield running
