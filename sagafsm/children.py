@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import attrs
 
 from sagafsm import events as e
 from sagafsm.command import Command, Park, RunChild
 from sagafsm.instance import SagaInstance
-from sagafsm.record import Child, StepRecord
+from sagafsm.record import AT_REST, Child, StepRecord
 from sagafsm.values import replace
 
 # No request of a user's own can have an id that begins so.
@@ -19,6 +20,15 @@ HANDED_DOWN = "\x1f"
 def child_id(instance_id: str, step: str) -> str:
     """The id of the instance of a nested saga."""
     return f"{instance_id}/{step}"
+
+
+def length_at(record: StepRecord, history: Sequence[e.Event], moment: datetime) -> int:
+    """How many events a nested instance had at a moment, when its parent knew this of it."""
+    length = sum(event.at <= moment for event in history)
+    if record.undo is None:
+        # Two events may have one moment: one that was not sent back yet has not gone back, whatever the clock says.
+        return min(length, next((event.number for event in history if event.state in AT_REST), length))
+    return length
 
 
 def begin(instance: SagaInstance, record: StepRecord, key: str) -> RunChild:

@@ -10,7 +10,7 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.batch import Batch
-from sagafsm.children import child_id
+from sagafsm.children import child_id, length_at
 from sagafsm.command import RunChild
 from sagafsm.decision import Verdict
 from sagafsm.definition import Definition
@@ -20,7 +20,7 @@ from sagafsm.drivers.journal import Journal
 from sagafsm.drivers.lease import Lease, new_owner
 from sagafsm.driving import Driving
 from sagafsm.errors import MailWaits, SagaNotFound
-from sagafsm.instance import AT_REST, SagaInstance
+from sagafsm.instance import SagaInstance
 from sagafsm.outcome import of_parted, residue_left
 from sagafsm.store import Stored
 
@@ -108,15 +108,6 @@ def histories(instance: SagaInstance, at: int, driving: Driving) -> Steps[list[t
     known, moment = instance.at(at), instance.history[at - 1].at
     for step, stored in (yield from _nested(known, driving)):
         child = stored.instance
-        length = sum(event.at <= moment for event in child.history)
-        if known.steps[step].undo is None:
-            # Two events may have one moment: one that was not sent back yet has not gone back, whatever the clock says.
-            length = min(length, _end_of(child.history))
-        if length:
+        if length := length_at(known.steps[step], child.history, moment):
             found += yield from histories(child, length, driving)
     return found
-
-
-def _end_of(history: Sequence[e.Event]) -> int:
-    """The number of the event at which an instance first came to rest; of the last, where it never did."""
-    return next((event.number for event in history if event.state in AT_REST), len(history))

@@ -7,9 +7,9 @@ from typing import Literal
 
 import attrs
 
+from sagafsm.children import length_at
 from sagafsm.instance import SagaInstance
 from sagafsm.moves import passed_pivot
-from sagafsm.record import AT_REST
 from sagafsm.verify.breaking import Break, Target
 
 Place = tuple[str, Target]
@@ -128,16 +128,7 @@ def as_of(
         child = nested.get(prefix + name)
         if child is None or record.status == "pending":
             continue
-        length = sum(event.at <= moment for event in child.history)
-        if record.undo is None:
-            # Two events may have one moment: what was not sent back yet has not gone back, whatever the clock says.
-            length = min(length, _end_of(child))
-        if length:
+        if length := length_at(record, child.history, moment):
             found[prefix + name], within = as_of(child, length, nested, f"{prefix}{name}/")
             found |= within
     return known, found
-
-
-def _end_of(instance: SagaInstance) -> int:
-    """The number of the event at which it first came to rest; of the last, where it never did."""
-    return next((event.number for event in instance.history if event.state in AT_REST), len(instance.history))
