@@ -72,11 +72,8 @@ class Drive:
     def stop(self) -> None:
         """Let nothing new start; what is under way is recorded. Returns at once."""
         self.is_stopped = True
-        if isinstance(self.private, Orchestrator):
-            # It waits until the action under way has ended: not on the thread of whoever clicked.
-            threading.Thread(target=self.private.close, name="sagafsm-pause", daemon=True).start()
-        elif self.loop is not None and not self.loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._closed(), self.loop)
+        # Not `close`, which waits until the action under way has ended: that is for the thread that performs it.
+        self.private._stopping.ask()
 
 
 def in_background(work: Callable[[], object], name: str) -> threading.Thread:
