@@ -24,6 +24,7 @@ from sagafsm.opening import NOT_GIVEN
 from sagafsm.verify.breaking import BreakKind, Target
 from sagafsm.verify.life import Crashed
 from sagafsm.view.document import document, snapshot
+from sagafsm.view.text import instance_text
 
 Resources = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 # A page that was not heard of for so many seconds is not looked at: it asks every two.
@@ -43,7 +44,7 @@ class Inspection:
         self._pinged = float("-inf")
         self._is_closed = False
         self.frames = Frames(self._picture, self._transmit)
-        self._snapshots = pairing.Snapshots()
+        self._snapshots = pairing.Snapshots(lambda: instance_text(self._path[0].live))
         self._follower = Follower(weakref.ref(self))
         session.on_change = self._changed
 

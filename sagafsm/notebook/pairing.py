@@ -28,8 +28,12 @@ def paired(snapshot: str) -> Html:
 
 @attrs.define(eq=False)
 class Snapshots:
-    """The snapshots of one inspector that were displayed, each of which is kept up to date."""
+    """The snapshots of one inspector that were displayed, each of which is kept up to date.
 
+    `words` tells in plain text what they show.
+    """
+
+    words: Callable[[], str] = lambda: "a card"
     _shown: list[str] = attrs.field(factory=list, init=False)
     _last: str = attrs.field(default="", init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
@@ -37,7 +41,7 @@ class Snapshots:
     def display(self, html: str) -> None:
         """Display one."""
         display_id = uuid.uuid4().hex
-        _publish(html, display_id=display_id, update=False)
+        _publish(html, self.words(), display_id=display_id, update=False)
         with self._lock:
             self._shown.append(display_id)
             self._last = html
@@ -52,7 +56,7 @@ class Snapshots:
                 return
             self._last = html
             for display_id in self._shown:
-                _publish(html, display_id=display_id, update=True)
+                _publish(html, self.words(), display_id=display_id, update=True)
 
 
 def publish(bundle: Any) -> None:
@@ -63,9 +67,9 @@ def publish(bundle: Any) -> None:
     display(content, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
-def _publish(html: str, *, display_id: str, update: bool) -> None:
+def _publish(html: str, words: str, *, display_id: str, update: bool) -> None:
     with contextlib.suppress(ImportError):
         from IPython.display import display  # noqa: PLC0415 - a notebook has it; nobody else pays for it
 
-        bundle: dict[str, Any] = {"text/html": paired(html), "text/plain": "an instance, inspected"}
+        bundle: dict[str, Any] = {"text/html": paired(html), "text/plain": words}
         display(bundle, raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]

@@ -29,6 +29,12 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
+/* What a node says of itself, but for what is there for the notebook around it alone. */
+const told = (node) => {
+  const { lmSuppressShortcuts, form, ...own } = node.dataset;
+  return own;
+};
+
 /* What one model knows, for all its views: each is complete at once, whenever it is opened. */
 function knowledge(model) {
   const known = { seq: -1, panes: {}, rows: [], facts: {}, total: 0, link: "live", heard: false };
@@ -116,19 +122,21 @@ function knowledge(model) {
 }
 
 /* Put new HTML into a pane, and keep what its reader has done in it: focus, writing, what is unfolded, where it is. */
-function replaced(pane, html) {
+function replaced(pane, html, reopen = () => {}) {
   const active = pane.getRootNode().activeElement;
   const key = (node) => [node.localName, node.name, node.closest("form")?.dataset.form,
-    ...Object.entries({ ...node.dataset }).flat(), node.localName === "summary" ? node.textContent : ""].join("\n");
+    ...Object.entries(told(node)).flat(), node.localName === "summary" ? node.textContent : ""].join("\n");
   const focus = active && pane.contains(active) ? key(active) : null;
   const caret = focus && typeof active.selectionStart === "number" ? [active.selectionStart, active.selectionEnd] : null;
   const inputs = () => [...pane.querySelectorAll("input,select,textarea")];
   const written = new Map(inputs().map((input) => [key(input), [input.value, input.checked]]));
   const fresh = new Set(inputs().filter((input) => input.value === input.defaultValue && !input.checked).map(key));
   const unfolded = new Set([...pane.querySelectorAll("details[open]>summary")].map((summary) => summary.textContent));
-  const scrolled = [...pane.querySelectorAll("*")].filter((node) => node.scrollLeft || node.scrollTop)
-    .map((node) => [node.className.baseVal ?? node.className, node.scrollLeft, node.scrollTop]);
+  const boxes = () => [...pane.querySelectorAll("div,pre,textarea")];
+  const scrolled = boxes().filter((node) => node.scrollLeft || node.scrollTop)
+    .map((node) => [node.className, node.scrollLeft, node.scrollTop]);
   pane.innerHTML = html;
+  reopen();
   for (const input of inputs()) {
     const kept = fresh.has(key(input)) ? null : written.get(key(input));
     if (kept) [input.value, input.checked] = kept;
@@ -136,7 +144,7 @@ function replaced(pane, html) {
   for (const summary of pane.querySelectorAll("details>summary"))
     if (unfolded.has(summary.textContent)) summary.parentElement.open = true;
   for (const [name, left, top] of scrolled) {
-    const node = [...pane.querySelectorAll("*")].find((one) => name && (one.className.baseVal ?? one.className) === name);
+    const node = boxes().find((one) => name && one.className === name);
     if (node) Object.assign(node, { scrollLeft: left, scrollTop: top });
   }
   const again = focus && [...pane.querySelectorAll(FOCUSABLE)].find((node) => key(node) === focus);
@@ -226,6 +234,7 @@ function render({ el }, { known, send, open, close, gone }) {
       button.setAttribute("aria-expanded", button.dataset.open === name);
     if (focus) root.querySelector("[data-form]:not([hidden])")?.querySelector("input,textarea")?.focus();
   };
+  const reopen = () => { if (opened) show(opened, false); };
   const moved = () => {
     const { at = 1, live = true } = known.facts;
     slider.max = String(known.total);
@@ -237,7 +246,7 @@ function render({ el }, { known, send, open, close, gone }) {
     root.classList.toggle("sgf-past", !live);
   };
   const drawn = ({ panes: changed, rows, full, facts }) => {
-    for (const [name, html] of Object.entries(changed)) if (panes[name]) replaced(panes[name], html);
+    for (const [name, html] of Object.entries(changed)) if (panes[name]) replaced(panes[name], html, reopen);
     if (changed.head !== undefined) panes.head.querySelector(".sgf-chip")?.classList.add("sgf-state");
     if (opened) show(root.querySelector(`[data-form="${CSS.escape(opened)}"]`) ? opened : null, false);
     if (rows || full) table.add(rows, full);
@@ -258,7 +267,7 @@ function render({ el }, { known, send, open, close, gone }) {
     const target = event.target.closest("[data-open],[data-do],[data-number],[data-step][data-target]");
     if (!target || target.disabled || target.localName === "form" || known.link === "gone") return;
     if (target.dataset.open !== undefined) return show(opened === target.dataset.open ? null : target.dataset.open, true);
-    if (target.dataset.do) return send({ ...target.dataset });
+    if (target.dataset.do) return send(told(target));
     if (target.dataset.target) return send({ do: "select", step: target.dataset.step, target: target.dataset.target });
     if (target.localName !== "tr" || event.target.closest(".sgf-go")) send({ do: "travel", at: +target.dataset.number });
   });
@@ -272,7 +281,7 @@ function render({ el }, { known, send, open, close, gone }) {
   });
   root.addEventListener("submit", (event) => {
     event.preventDefault();
-    send({ ...Object.fromEntries(new FormData(event.target)), ...event.target.dataset });
+    send({ ...Object.fromEntries(new FormData(event.target)), ...told(event.target) });
   });
   const travelled = () => {
     due = 0;
