@@ -27,7 +27,7 @@ class StaticConsole(Console):
     """A console where no widget can be loaded: a static card."""
 
     def _ipython_display_(self) -> None:
-        self._snapshots.display(self.static())
+        self._snapshots.display(self.static(), alone=True)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002
         return {"text/plain": repr(self), "text/html": self.static()}

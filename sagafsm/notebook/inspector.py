@@ -63,7 +63,7 @@ class StaticInspector(Inspection):
     """An inspector where no widget can be loaded: a static card, drawn anew whenever the instance rests or parks."""
 
     def _ipython_display_(self) -> None:
-        self._snapshots.display(self.static())
+        self._snapshots.display(self.static(), alone=True)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002
         return {"text/plain": as_text(self.instance), "text/html": self.static()}

@@ -13,17 +13,19 @@ import attrs
 from sagafsm.view.page import Html, tag
 
 # A notebook's outputs stand one under the other: the snapshot hides while the one behind it lives, and where that one
-# could not be loaded, as in a notebook that was opened again, what stands there instead of it is hidden.
+# could not be loaded, as in a notebook that was opened again, what is said there instead of it is hidden.
 _PAIRED = (
     ".jp-OutputArea-child:has(.sgf-static):has(+.jp-OutputArea-child .sgf-live){display:none}"
-    ".jp-OutputArea-child:has(.sgf-static)+.jp-OutputArea-child:has(.jupyter-widgets):not(:has(.sgf-live))"
+    ".jp-OutputArea-child:has(.sgf-paired)+.jp-OutputArea-child:not(:has(.sgf-live))"
     "{height:0;overflow:hidden;padding:0;margin:0}"
 )
 
 
-def paired(snapshot: str) -> Html:
-    """A snapshot, which is seen only where no live inspector stands behind it."""
-    return tag("div", tag("style", Html(_PAIRED)), Html(snapshot), class_="sgf-static")
+def paired(snapshot: str, *, alone: bool = False) -> Html:
+    """A snapshot, which is seen only where no live inspector stands behind it; `alone`: never one will."""
+    if alone:
+        return tag("div", Html(snapshot), class_="sgf-static")
+    return tag("div", tag("style", Html(_PAIRED)), Html(snapshot), class_="sgf-static sgf-paired")
 
 
 @attrs.define(eq=False)
@@ -34,16 +36,16 @@ class Snapshots:
     """
 
     words: Callable[[], str] = lambda: "a card"
-    _shown: list[str] = attrs.field(factory=list, init=False)
+    _shown: dict[str, bool] = attrs.field(factory=dict, init=False)
     _last: str = attrs.field(default="", init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
-    def display(self, html: str) -> None:
-        """Display one."""
+    def display(self, html: str, *, alone: bool = False) -> None:
+        """Display one; `alone`: nothing live is displayed behind it."""
         display_id = uuid.uuid4().hex
-        _publish(html, self.words(), display_id=display_id, update=False)
+        _publish(paired(html, alone=alone), self.words(), display_id=display_id, update=False)
         with self._lock:
-            self._shown.append(display_id)
+            self._shown[display_id] = alone
             self._last = html
 
     def update(self, drawn: Callable[[], str]) -> None:
@@ -55,8 +57,8 @@ class Snapshots:
             if html == self._last:
                 return
             self._last = html
-            for display_id in self._shown:
-                _publish(html, self.words(), display_id=display_id, update=True)
+            for display_id, alone in self._shown.items():
+                _publish(paired(html, alone=alone), self.words(), display_id=display_id, update=True)
 
 
 def publish(bundle: Any) -> None:
@@ -71,5 +73,5 @@ def _publish(html: str, words: str, *, display_id: str, update: bool) -> None:
     with contextlib.suppress(ImportError):
         from IPython.display import display  # noqa: PLC0415 - a notebook has it; nobody else pays for it
 
-        bundle: dict[str, Any] = {"text/html": paired(html), "text/plain": words}
+        bundle: dict[str, Any] = {"text/html": html, "text/plain": words}
         display(bundle, raw=True, display_id=display_id, update=update)  # type: ignore[no-untyped-call]

@@ -99,6 +99,8 @@ def _timeline(sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaIns
         aria_label="timeline",
     )
     window = _window(sight, instance, nested)
+    if window is None:
+        return tag("p", "No step was called yet.", class_="sgf-dim")
     return joined(bar, timeline.timeline(instance, nested=nested, window=window, interactive=True))
 
 
@@ -111,7 +113,7 @@ def _window(
     """
     found = attempts(instance.history, nested=nested)
     if sight.zoomed and sight.selected is not None:
-        found = tuple(one for one in found if one.step == sight.selected[0])
+        found = tuple(one for one in found if one.step == sight.selected[0]) or found
     if not found:
         return None
     start = min(one.start for one in found) - instance.created_at

@@ -88,6 +88,7 @@ def test_the_snapshot_hides_only_beside_what_lives():
     style = Page(html).styles
     assert ".jp-OutputArea-child:has(.sgf-static):has(+.jp-OutputArea-child .sgf-live){display:none}" in style
     assert "told" in Page(html).words
+    assert "" == Page(pairing.paired("<p>told</p>", alone=True)).styles
 
 
 def test_the_snapshot_is_told_in_words_where_no_html_is_shown(outputs, orchestrator):
