@@ -13,6 +13,8 @@ import attrs
 PER_SECOND = 30
 # A page that is behind by what was sent within this time is not behind: it is on its way.
 UNDERWAY = 1.0
+# So many times as long as a picture took to draw nothing is drawn again: what drives the instance needs its time too.
+REST = 3
 Message = dict[str, Any]
 
 
@@ -57,6 +59,7 @@ class Frames:
     _story: str = attrs.field(default="", init=False)
     _rows: int = attrs.field(default=0, init=False)
     _last: float = attrs.field(default=float("-inf"), init=False)
+    _pause: float = attrs.field(default=1 / PER_SECOND, init=False)
     _is_due: bool = attrs.field(default=False, init=False)
     _sent: deque[tuple[float, int]] = attrs.field(factory=lambda: deque(maxlen=4 * PER_SECOND), init=False)
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
@@ -64,7 +67,7 @@ class Frames:
     def changed(self, *, urgent: bool = False) -> None:
         """Something is to be shown: now, when nothing was shown of late, else as soon as may be."""
         with self._lock:
-            wait = self._last + 1 / PER_SECOND - self.clock()
+            wait = self._last + self._pause - self.clock()
             if self.is_closed or (self._is_due and not urgent):
                 return
             if wait > 0 and not urgent:
@@ -83,7 +86,9 @@ class Frames:
         """Send what has changed since the last message; `full`: all there is."""
         with self._lock:
             self._is_due = False
+            began = self.clock()
             message = self._message(self.draw(), full=full)
+            self._pause = max(1 / PER_SECOND, REST * (self.clock() - began))
             if message is None:
                 return
             self._last = self.clock()

@@ -8,7 +8,7 @@ import attrs
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sagafsm.notebook.frames import PER_SECOND, Frames, Picture
+from sagafsm.notebook.frames import PER_SECOND, REST, Frames, Picture
 
 LEAST = 1 / PER_SECOND
 
@@ -158,6 +158,26 @@ def test_a_page_that_missed_messages_asks_or_is_found_out_and_gets_all(changes, 
     for _, message in stage.sent[before:]:
         page.take(message)
     assert page.shows(stage)
+
+
+def test_what_takes_long_to_draw_is_drawn_less_often():
+    stage = Stage()
+    stage.frames.complete()
+    draw = stage.draw
+
+    def slowly():
+        stage.now += 0.1
+        return draw()
+
+    stage.frames.draw = slowly
+    for _ in range(100):
+        stage.change("event")
+        stage.frames.changed()
+        stage.pass_time(0.01)
+    stage.pass_time(1)
+    times = [at for at, _ in stage.sent]
+    assert all(later - sooner >= REST * 0.1 - 1e-9 for sooner, later in itertools.pairwise(times))
+    assert "<e101>" in stage.sent[-1][1]["rows"]
 
 
 def test_only_what_changed_is_sent():
