@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from sagafsm.children import child_id
 from sagafsm.definition import Definition
-from sagafsm.errors import SagaError
+from sagafsm.errors import SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
 from sagafsm.notebook.running import Orchestrating
 from sagafsm.registry import Registry
@@ -39,7 +40,21 @@ def definition_of(orchestrator: Orchestrating | None, instance: SagaInstance) ->
 
 def is_closed(orchestrator: Orchestrating) -> bool:
     """Whether it is closed, or closing: nothing new starts."""
-    return orchestrator._stopping()
+    return orchestrator.is_closed
+
+
+def nested_in(orchestrator: Orchestrating, instance: SagaInstance, prefix: str = "") -> Mapping[str, SagaInstance]:
+    """The instances of its nested sagas, by path, as far as they exist."""
+    found: dict[str, SagaInstance] = {}
+    for step in instance.outline:
+        if step.kind == "saga" and instance.steps[step.name].status != "pending":
+            try:
+                child = orchestrator.store.load(child_id(instance.id, step.name)).instance
+            except SagaNotFound:
+                continue
+            path = prefix + step.name
+            found |= {path: child, **nested_in(orchestrator, child, f"{path}/")}
+    return found
 
 
 def now(orchestrator: Orchestrating) -> datetime:

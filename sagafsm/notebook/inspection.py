@@ -7,26 +7,24 @@ import re
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sagafsm.async_orchestrator import AsyncOrchestrator
-from sagafsm.errors import SagaError
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook import behind, orders, pairing
+from sagafsm.notebook import behind, forking, orders, pairing
 from sagafsm.notebook.following import Follower
+from sagafsm.notebook.forking import Resources
 from sagafsm.notebook.frames import Frames, Message, Picture
 from sagafsm.notebook.panes import picture
-from sagafsm.notebook.running import Drive, Orchestrating, Order, in_background, on_loop, present_loop
+from sagafsm.notebook.running import Drive, Orchestrating, Order, in_background, present_loop
 from sagafsm.notebook.session import Session
-from sagafsm.notebook.sight import Origin
 from sagafsm.opening import NOT_GIVEN
 from sagafsm.verify.breaking import BreakKind, Target
 from sagafsm.verify.life import Crashed
 from sagafsm.view.document import document, snapshot
 from sagafsm.view.text import instance_text
 
-Resources = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
 # A page that was not heard of for so many seconds is not looked at: it asks every two.
 WATCHED = 10.0
 
@@ -214,9 +212,14 @@ class Inspection:
         """
         session = self.session
         at = session.sight().position if at is None else at
+        given = self._fork_resources if resources is None else resources
         if isinstance(session.orchestrator, AsyncOrchestrator) and present_loop() is not None:
-            return asyncio.ensure_future(self._forked(session, at, resources))
-        self._show(self._forking(session, at, resources))
+            return asyncio.ensure_future(self._forked(session, at, given))
+        self._show(forking.fork(session, at, given), session)
+        return self
+
+    async def _forked(self, session: Session, at: int, given: Resources | None) -> Inspection:
+        self._show(await forking.fork_async(session, at, given), session)
         return self
 
     def begin_fork(self) -> None:
@@ -226,56 +229,27 @@ class Inspection:
 
         def work() -> None:
             try:
-                self._show(self._forking(session, at, None))
+                self._show(forking.fork(session, at, self._fork_resources), session)
             except Exception as error:  # noqa: BLE001 - told to whoever looks on
                 session.say(f"{type(error).__name__}: {error}", bad=True)
 
         in_background(work, "fork")
 
-    def _forking(self, session: Session, at: int, resources: Mapping[str, Any] | None) -> Session:
-        """A session over the fork; on this thread."""
-        orchestrator, given = self._orchestrator_to_fork(session), self._given(resources)
-        if isinstance(orchestrator, AsyncOrchestrator):
-            loop = session.loop
-            forked: Orchestrating = on_loop(lambda: orchestrator.fork(session.id, at=at, resources=given), loop)
-        else:
-            forked = orchestrator.fork(session.id, at=at, resources=given)
-        return self._session_of(session, forked, at)
-
-    async def _forked(self, session: Session, at: int, resources: Mapping[str, Any] | None) -> Inspection:
-        """The same, on this loop."""
-        orchestrator = self._orchestrator_to_fork(session)
-        assert isinstance(orchestrator, AsyncOrchestrator)  # noqa: S101 - who calls has asked
-        forked = await orchestrator.fork(session.id, at=at, resources=self._given(resources))
-        self._show(self._session_of(session, forked, at))
-        return self
-
-    @staticmethod
-    def _orchestrator_to_fork(session: Session) -> Orchestrating:
-        if session.orchestrator is None:
-            raise SagaError(f"instance {session.id!r} is shown by its history alone: inspect() needs its orchestrator")
-        return session.orchestrator
-
-    def _given(self, resources: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        given = self._fork_resources if resources is None else resources
-        return given() if callable(given) else given
-
-    @staticmethod
-    def _session_of(session: Session, forked: Orchestrating, at: int) -> Session:
-        live = forked.store.load(session.id).instance
-        return Session(live=live, orchestrator=forked, loop=session.loop, origin=Origin(instance_id=session.id, at=at))
-
-    def _show(self, fork: Session) -> None:
-        fork.on_change = self._changed
-        fork.refresh()
-        self._path.append(fork)
-        fork.say(f"fork of {fork.id} at event {len(fork.live.history)}: nothing of it reaches the original")
+    def _show(self, fork: Session, of: Session) -> None:
+        """Look at a fork, unless somebody who clicked twice looks at one already."""
+        if self.session is of:
+            fork.on_change = self._changed
+            fork.refresh()
+            fork.listen()
+            self._path.append(fork)
+            fork.say(f"fork of {fork.id} at event {len(fork.live.history)}: nothing of it reaches the original")
 
     def back(self) -> None:
         """Leave the fork, and look at what it was taken from; of what is no fork nothing happens."""
         if len(self._path) > 1:
             fork = self._path.pop()
             fork.pause()
+            fork.ignore()
             fork.on_change = _unheard
             self.session.say(f"back at {self.session.id}")
 

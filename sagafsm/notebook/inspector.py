@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook.inspection import Inspection, Resources
+from sagafsm.notebook.forking import Resources
+from sagafsm.notebook.inspection import Inspection
 from sagafsm.notebook.running import Orchestrating, present_loop
 from sagafsm.notebook.session import Session
 from sagafsm.reprs import as_text

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from sagafsm import events as e
-from sagafsm.children import child_id
 from sagafsm.drivers.lease import is_owned
 from sagafsm.errors import RequestError, ResourceMissing, SagaError, SagaNotFound, StoreError
 from sagafsm.instance import SagaInstance
@@ -128,7 +127,7 @@ class Session:
             return
         try:
             stored = self.orchestrator.store.load(self.id)
-            nested = _loaded(self.orchestrator, stored.instance)
+            nested = behind.nested_in(self.orchestrator, stored.instance)
         except SagaNotFound as error:
             self._lose(str(error))
             return
@@ -296,17 +295,3 @@ class Session:
     def is_driving(self) -> bool:
         """Whether it is driven from here."""
         return bool(self._drives)
-
-
-def _loaded(orchestrator: Orchestrating, instance: SagaInstance, prefix: str = "") -> Mapping[str, SagaInstance]:
-    """The instances of the nested sagas, by path, as far as they exist."""
-    found: dict[str, SagaInstance] = {}
-    for step in instance.outline:
-        if step.kind == "saga" and instance.steps[step.name].status != "pending":
-            try:
-                child = orchestrator.store.load(child_id(instance.id, step.name)).instance
-            except SagaNotFound:
-                continue
-            path = prefix + step.name
-            found |= {path: child, **_loaded(orchestrator, child, f"{path}/")}
-    return found

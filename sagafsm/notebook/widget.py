@@ -9,8 +9,9 @@ import anywidget
 import traitlets
 
 from sagafsm.notebook.commands import obey
+from sagafsm.notebook.forking import Resources
 from sagafsm.notebook.frames import Message
-from sagafsm.notebook.inspection import Inspection, Resources
+from sagafsm.notebook.inspection import Inspection
 from sagafsm.notebook.pairing import publish
 from sagafsm.notebook.panes import STYLES
 from sagafsm.notebook.session import Session

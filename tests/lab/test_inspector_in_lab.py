@@ -80,7 +80,9 @@ def test_break_a_step_by_clicking_on_it(notebook, dark):
     card.do("run")
     card.reaches("failed, compensated")
     assert "failed" == card.page.ask("orchestrator.get('o-1').state")
-    undone = [row.split("CompensationSucceeded ")[1].split()[0] for row in card.rows() if "CompensationSucceeded" in row]
+    undone = [
+        row.split("CompensationSucceeded ")[1].split()[0] for row in card.rows() if "CompensationSucceeded" in row
+    ]
     assert ["charge", "reserve"] == undone
 
 

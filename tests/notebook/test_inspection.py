@@ -11,7 +11,7 @@ import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, OutcomeUnknown, Saga
 from sagafsm.errors import ResourceMissing
-from sagafsm.notebook import inspect
+from sagafsm.notebook import forking, inspect
 from sagafsm.notebook.session import DIED
 from support.looking import Onlooker, looking
 from support.pages import Page
@@ -106,6 +106,28 @@ def test_a_fork_may_be_forked_and_each_is_left_in_turn(ran):
         page.inspection.back()
     assert [2, 4] == lengths[:2]
     assert page.inspection.session.origin is None
+    page.inspection.close()
+
+
+def test_who_clicks_twice_looks_at_one_fork(ran):
+    orchestrator, _ = ran
+    page = looking("o-1", orchestrator)
+    first = page.inspection.session
+    fork = forking.fork(first, 2, None)
+    page.inspection._show(forking.fork(first, 2, None), first)
+    page.inspection._show(fork, first)
+    page.inspection.back()
+    assert first is page.inspection.session
+    page.inspection.close()
+
+
+def test_what_drives_the_fork_from_a_cell_is_heard(ran):
+    orchestrator, _ = ran
+    page = looking("o-1", orchestrator)
+    page.inspection.fork(3, resources={"bank": []})
+    page.inspection.orchestrator.cancel("o-1", reason="a what-if")
+    assert "failed" == page.inspection.instance.state
+    assert "completed" == orchestrator.get("o-1").state
     page.inspection.close()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, Saga
 from sagafsm.instance import fold
-from sagafsm.notebook.session import _loaded
+from sagafsm.notebook.behind import nested_in
 from sagafsm.notebook.sight import Sight, as_of
 from support.clock import FakeClock
 from support.shown import instance_of, lived
@@ -63,14 +63,14 @@ def test_what_is_nested_is_seen_as_a_fork_at_that_event_has_it():
     clock = FakeClock()
     with Orchestrator("memory://", sagas=[nested_saga(clock)], clock=clock) as orchestrator:
         live = orchestrator.run(nested_saga(clock), None, id="o-1")
-        nested = _loaded(orchestrator, live)
+        nested = nested_in(orchestrator, live)
         assert {"papers"} == set(nested)
         for at in range(1, len(live.history) + 1):
             fork = orchestrator.fork("o-1", at=at)
             known = fork.get("o-1")
             seen, within = as_of(live, at, nested)
             assert known == seen
-            assert _loaded(fork, known) == within
+            assert nested_in(fork, known) == within
 
 
 @pytest.mark.parametrize(
