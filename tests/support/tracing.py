@@ -17,7 +17,7 @@ def interrupted_at(line, call, modules=("store", "writing", "connections", "sqli
     def trace(frame, event, _):
         nonlocal seen
         # An interrupt in a finalizer is not raised anywhere: Python prints it.
-        if not frame.f_code.co_filename.endswith(files) or frame.f_code.co_name == "__del__":
+        if not frame.f_code.co_filename.endswith(files) or _is_finalizing(frame):
             return None
         if event == "line":
             seen += 1
@@ -33,4 +33,13 @@ def interrupted_at(line, call, modules=("store", "writing", "connections", "sqli
         return True
     finally:
         sys.settrace(old)
+    return False
+
+
+def _is_finalizing(frame):
+    """Whether it runs for a finalizer, which may come at any moment, of any object."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
     return False
