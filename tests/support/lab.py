@@ -52,7 +52,7 @@ def lab_server(folder: Path) -> Iterator[Lab]:
     settings = folder / "settings" / _SETTINGS
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(_QUIET)
-    with (folder / "server.log").open("w") as log, _served(_command(lab), _surroundings(folder), log) as server:
+    with (folder / "server.log").open("w") as log, served(_command(lab), _surroundings(folder), log) as server:
         wait_for_url(lab.url("api"), server, folder / "server.log")
         yield lab
 
@@ -87,7 +87,8 @@ def _surroundings(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _served(command: list[str], env: Mapping[str, str], log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+def served(command: list[str], env: Mapping[str, str], log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A server of any kind; it ends with the block, by its handle."""
     server = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield server
