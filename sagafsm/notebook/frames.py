@@ -33,6 +33,11 @@ class Picture:
     facts: Mapping[str, Any] = attrs.Factory(dict)
 
 
+def plain(html: str) -> str:
+    """The same characters as no more than a string: marimo puts an object in the place of one that knows better."""
+    return str(html)
+
+
 def later(delay: float, call: Callable[[], None]) -> None:
     """Have something called in so many seconds, on a thread that keeps no process alive."""
     timer = threading.Timer(delay, call)
@@ -127,12 +132,12 @@ class Frames:
         if full or picture.story != self._story or picture.total < self._rows:
             self._keep(picture)
             return self._whole(picture)
-        panes = {name: html for name, html in picture.panes.items() if self._panes.get(name) != html}
+        panes = {name: plain(html) for name, html in picture.panes.items() if self._panes.get(name) != html}
         facts = {name: value for name, value in picture.facts.items() if self._facts.get(name) != value}
         first = self._rows
         if not panes and not facts and picture.total == first:
             return None
-        rows = picture.rows(first) if picture.total > first else ""
+        rows = plain(picture.rows(first)) if picture.total > first else ""
         self._keep(picture)
         return {"panes": panes, **facts, "rows": rows, "first": first, "total": picture.total}
 
@@ -140,9 +145,9 @@ class Frames:
     def _whole(picture: Picture) -> Message:
         return {
             "full": True,
-            "panes": dict(picture.panes),
+            "panes": {name: plain(html) for name, html in picture.panes.items()},
             **picture.facts,
-            "rows": picture.rows(0),
+            "rows": plain(picture.rows(0)),
             "first": 0,
             "total": picture.total,
         }

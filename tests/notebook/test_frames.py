@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sagafsm.notebook.frames import PER_SECOND, REST, Frames, Picture
+from sagafsm.view.page import Html
 
 LEAST = 1 / PER_SECOND
 
@@ -225,3 +226,16 @@ def test_nothing_is_sent_once_it_is_closed():
     stage.pass_time(1)
     stage.frames.changed(urgent=True)
     assert [] == [message for _, message in stage.sent if message["panes"].get("head") == "h0!"][1:]
+
+
+def test_what_is_sent_is_made_of_plain_strings():
+    """marimo sends an object in the place of a string of a class of its own."""
+    stage = Stage()
+    stage.panes = {"head": Html("<b>h</b>")}
+    stage.events = [Html("<e1>")]
+    stage.frames.flush(full=True)
+    stage.panes = {"head": Html("<b>other</b>")}
+    stage.frames.flush()
+    assert [{"head": "<b>h</b>"}, {"head": "<b>other</b>"}] == [message["panes"] for _, message in stage.sent]
+    sent = [stage.frames.complete(), *(message for _, message in stage.sent)]
+    assert {str} == {type(text) for message in sent for text in (*message["panes"].values(), message["rows"])}

@@ -81,7 +81,7 @@ class Browser:
     def check(self) -> None:
         """Nothing was asked of another machine, and no script failed."""
         assert [] == self.external
-        assert [] == self.page_errors
+        assert [] == self.page_errors, "\n".join(self.page_errors)
 
     def _watch(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.page_errors.append(f"{error.message}\n{error.stack}"))
