@@ -229,7 +229,7 @@ def test_nothing_is_sent_once_it_is_closed():
 
 
 def test_what_is_sent_is_made_of_plain_strings():
-    """marimo sends an object in the place of a string of a class of its own."""
+    """An application like marimo sends an object in the place of a string of a class of its own."""
     stage = Stage()
     stage.panes = {"head": Html("<b>h</b>")}
     stage.events = [Html("<e1>")]
