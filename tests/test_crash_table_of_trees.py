@@ -13,7 +13,7 @@ from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.mortality import die
 from support.services import Service, add, saga_of
-from support.stage import Stage
+from support.stage import PATIENCE, Stage
 from support.trees import bench_of as tree_of
 from support.trees import of_pay
 
@@ -24,11 +24,11 @@ DEAD = [f"StepInDoubt {name} 1 process_died" for name in "abc"]
 def group(
     store: Any, way: str, script: dict[str, list[Any]], limit: int | None = None, **steps: dict[str, Any]
 ) -> tuple[Bench, Service]:
-    """An order in which these are members of group g; `after` names the event that one waits for."""
+    """An order in which these are members of group g; `after` names the event that one waits for, or waits itself."""
     service, stage = Service(script=script), Stage()
     for options in steps.values():
         options["group"] = "g"
-        if "after" in options:
+        if isinstance(options.get("after"), str):
             options["after"] = stage.once(options["after"])
     saga = saga_of(service, is_async=is_async(way), **steps)
     saga.group("g", max_concurrency=limit)
@@ -126,7 +126,12 @@ def test_group_b_failed_c_blocked_in_doubt(way: str, store: Store) -> None:
 
 def test_group_d_queued_cause_recorded(way: str, store: Store) -> None:
     """It never starts, whoever recovers."""
-    bench, service = group(store, way, {"a": ["fail"]}, a={}, b={"after": "CauseRecorded failure a"}, d={}, limit=2)
+
+
+    def outlive_the_process() -> None:
+        assert bench.store.died.wait(PATIENCE)
+
+    bench, service = group(store, way, {"a": ["fail"]}, a={}, b={"after": outlive_the_process}, d={}, limit=2)
     die(bench, service, "after 2", "run", bench.saga, "mug", id="o-1")
     assert ["StepFailed a 1", "CauseRecorded failure a"] == lines(store.history("o-1"))[3:]
     bench.ask("recover")

@@ -27,13 +27,21 @@ def parts(size: int) -> int:
     return 1 if size < 5 else 4
 
 
+# Of the pairs of 12 steps, which take as long as all others, every fourth is tried each time.
+EACH_PART = [
+    pytest.param(size, part, marks=pytest.mark.long if size == 12 and part else ())
+    for size in EVERY_PAIR
+    for part in range(parts(size))
+]
+
+
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Keeping what is logged of a hundred thousand events takes as long as they do."""
     caplog.set_level(logging.CRITICAL, logger="sagafsm")
 
 
-@pytest.mark.parametrize(("size", "part"), [(size, part) for size in EVERY_PAIR for part in range(parts(size))])
+@pytest.mark.parametrize(("size", "part"), EACH_PART)
 def test_every_pair_of_failures_ends_clean(size: int, part: int) -> None:
     """For each of these sagas, exhaustively, at one order of what runs beside each other.
 

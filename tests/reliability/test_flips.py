@@ -14,7 +14,7 @@ SHARES = 2
 @pytest.mark.parametrize("share", range(SHARES))
 def test_no_flip_is_silent(share: int) -> None:
     """Anywhere in the file, most of them where something is written."""
-    report = sit("flips", seconds=35, shares=SHARES, share=share)
+    report = sit("flips", seconds=15, shares=SHARES, share=share)
     assert [] == report.breaches
     assert report.counts["named"] > report.counts["harmless"] > 0
 

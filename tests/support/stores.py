@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,11 @@ class MortalStore(Wrapped):
     def __init__(self, inner: Store, *, dies_at: int | None = None, durable: bool = False) -> None:
         super().__init__(inner)
         self.dies_at, self.durable = dies_at, durable
-        self.commits, self.dead = 0, False
+        self.commits, self.dead, self.died = 0, False, threading.Event()
 
     def die(self) -> None:
         self.dead = True
+        self.died.set()
         raise Crash
 
     def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
