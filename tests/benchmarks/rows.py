@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import flight, importing, long, memory, recovering, sqlite, verifying
+from benchmarks import flight, importing, long, memory, recovering, showing, sqlite, verifying
 from benchmarks.bench import Bench
 from benchmarks.measuring import Measured
 
@@ -16,6 +16,7 @@ GROUPS: Mapping[str, Callable[[Bench], Measured]] = {
     "recover": recovering.measure,
     "import": importing.measure,
     "verify": verifying.measure,
+    "show": showing.measure,
 }
 
 

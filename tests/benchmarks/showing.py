@@ -1,0 +1,48 @@
+"""What a cell's output costs: the repr of an instance that failed and was compensated, of 6 and of 50 steps."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from benchmarks.bench import Bench
+from benchmarks.measuring import Figure, Measured
+from sagafsm import Orchestrator, Saga, SagaInstance
+from sagafsm.reprs import as_html
+
+SIZES = {6: 30, 50: 80}  # steps: KB at most
+REPEATS = 20
+
+
+def went_back(steps: int) -> SagaInstance:
+    """An instance whose last step failed, and all before it were compensated."""
+
+    def fail() -> None:
+        raise ValueError("no van left")
+
+    saga = Saga("order")
+    for number in range(1, steps):
+        saga.add_step(f"step_{number}", lambda input: {"id": input}, lambda result: None)
+    saga.add_step("ship", fail)
+    return Orchestrator("memory://", sagas=[saga]).run(saga, 7, id="o-1")
+
+
+def measure(bench: Bench) -> Measured:
+    """By CPU: the median of many; the first warms up."""
+    figures = []
+    for steps, most in SIZES.items():
+        instance, costs = went_back(steps), []
+        for _ in range(bench.effort.rounds * REPEATS + 1):
+            began = time.process_time()
+            shown = as_html(instance)
+            costs.append(time.process_time() - began)
+        work, size = f"an instance of {steps} steps as HTML", len(shown.encode()) / 1000
+        figures += [
+            Figure(key=f"show.cpu.{steps}", work=work, unit="ms CPU", measured=_median_ms(costs), target=5),
+            Figure(key=f"show.size.{steps}", work=work, unit="KB", measured=size, target=most),
+        ]
+    return Measured(figures=tuple(figures))
+
+
+def _median_ms(costs: list[float]) -> float:
+    return statistics.median(costs[1:]) * 1000
