@@ -34,7 +34,7 @@ def measure(bench: Bench) -> Measured:
         instance, costs = went_back(steps), []
         for _ in range(bench.effort.rounds * REPEATS + 1):
             began = time.process_time()
-            shown = as_html(instance)
+            shown = as_html(instance) or ""
             costs.append(time.process_time() - began)
         work, size = f"an instance of {steps} steps as HTML", len(shown.encode()) / 1000
         figures += [
