@@ -20,10 +20,12 @@ from sagafsm.view.words import READY, Standing
 # The sizes of the letters; those of titles are bold, and as wide as somewhat larger ones.
 _BOLD, WORD = 13.2, 10.5
 _SIGN = 22.0
+# Where there is less room it is drawn smaller, as long as it can be read, and scrolls from there on.
+_LEAST = 0.8
 
 STYLE: Final = """
 & .sgf-diagram{overflow-x:auto;margin:8px 0}
-& .sgf-d{display:block;max-width:none;font-family:inherit}
+& .sgf-d{display:block;max-width:100%;height:auto;font-family:inherit}
 & .sgf-d g{--c:var(--none);--b:var(--none-bg);--s:var(--edge)}
 & .sgf-d .good{--c:var(--good);--b:var(--good-bg);--s:var(--good)}
 & .sgf-d .now{--c:var(--now);--b:var(--now-bg);--s:var(--now)}
@@ -99,7 +101,7 @@ def diagram(
     told = "; ".join(["Diagram", *(one.box.told for one in drawn.placed)])
     svg = (
         f'<svg class="sgf-d" id="{escaped(uid)}" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'role="{role}" aria-label="{escaped(told)}">{"".join(parts)}</svg>'
+        f'style="min-width:{round(width * _LEAST)}px" role="{role}" aria-label="{escaped(told)}">{"".join(parts)}</svg>'
     )
     return tag("div", Html(svg), class_="sgf-diagram")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sagafsm import Retry, Saga
 from sagafsm.events import StepOutline
-from sagafsm.view.diagram import diagram
+from sagafsm.view.diagram import STYLE, diagram
 from sagafsm.view.layout import Layout, Placed, Rect, layout
 from sagafsm.view.lettering import cut, width_of, wrapped
 from sagafsm.view.scene import Box, scene
@@ -223,6 +223,13 @@ def test_a_long_saga_keeps_to_the_width_of_a_page() -> None:
     drawn = diagram(saga.definition.outline)
     assert 1100 >= int(re.search(r'width="(\d+)"', drawn)[1])  # type: ignore[index]
     assert 40_000 >= len(drawn)
+
+
+def test_where_there_is_less_room_it_is_drawn_smaller_as_long_as_it_can_be_read() -> None:
+    """A notebook's column is narrower than a page: down to four fifths nothing is cut off."""
+    svg = next(a for name, a in Page(diagram(order().definition.outline)).elements if name == "svg")
+    assert f"min-width:{round(int(svg['width']) * 0.8)}px" == svg["style"]
+    assert ".sgf-d{display:block;max-width:100%;height:auto;" in STYLE
 
 
 def test_marks_are_shown_at_their_box() -> None:
