@@ -127,7 +127,6 @@ def test_group_b_failed_c_blocked_in_doubt(way: str, store: Store) -> None:
 def test_group_d_queued_cause_recorded(way: str, store: Store) -> None:
     """It never starts, whoever recovers."""
 
-
     def outlive_the_process() -> None:
         assert bench.store.died.wait(PATIENCE)
 
