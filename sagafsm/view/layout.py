@@ -273,12 +273,14 @@ def _back(before: Sequence[_Stood], after: _Stood, turn: Point | None) -> Iterat
     from_ = [one for one in after.placed if one.pill is not None]
     if not from_:
         return
+    keeps_until = after.left
     for column in reversed(before):
         if any(one.box.pivot for one in column.placed):
             return
         to = [one for one in column.placed if one.pill is not None]
         if to:
             break
+        keeps_until = column.left
     else:
         return
     for one in from_:
@@ -286,8 +288,8 @@ def _back(before: Sequence[_Stood], after: _Stood, turn: Point | None) -> Iterat
             assert one.pill is not None and other.pill is not None  # noqa: S101, PT018 - chosen by that
             ends = (one.pill.x, one.pill.middle), (other.pill.right, other.pill.middle)
             gone = one.box.goes_back and other.box.goes_back
-            # Under a frame it keeps its height until it has left it.
-            points = (ends[0], (after.left, ends[0][1]), ends[1]) if ends[0][0] - after.left > 40 else ends
+            # Under a frame, and under steps without a compensation, it keeps its height until it has left them.
+            points = (ends[0], (keeps_until, ends[0][1]), ends[1]) if ends[0][0] - keeps_until > 40 else ends
             yield Edge("back", points if turn is None else _around(*ends, turn), gone)
 
 

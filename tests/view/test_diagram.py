@@ -118,6 +118,19 @@ def test_every_arrow_with_a_tip_ends_at_a_box(outline: tuple[StepOutline, ...]) 
             assert last in (lefts if edge.way == "forward" else rights) or last[0] == drawn.end[0] - 8
 
 
+def test_the_way_back_passes_under_steps_without_a_compensation() -> None:
+    """It keeps its height below them, and turns to the group only behind them."""
+    group = (StepOutline(name="a", group="g", compensation=True), StepOutline(name="b", group="g", compensation=True))
+    alone = (StepOutline(name="c"), StepOutline(name="d"), StepOutline(name="e", compensation=True))
+    drawn = layout(scene((*group, *alone)))
+    passed = next(one.rect for one in drawn.placed if one.box.path == "c")
+    back = [edge.points for edge in drawn.edges if edge.way == "back"]
+    assert 2 == len(back)
+    for start, turn, _ in back:
+        assert start[1] == turn[1] > passed.bottom
+        assert turn[0] <= passed.x
+
+
 @given(st.text(max_size=200), st.floats(30, 200), st.floats(8, 14))
 def test_text_never_takes_more_room_than_there_is(text: str, room: float, size: float) -> None:
     """By the estimate that boxes are drawn by; and what fits is left whole."""
