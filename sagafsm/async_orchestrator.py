@@ -12,7 +12,7 @@ from sagafsm.clock import Clock, SystemClock
 from sagafsm.decision import Verdict
 from sagafsm.drivers.async_ import AsyncPerformer
 from sagafsm.drivers.effects import Steps
-from sagafsm.drivers.journal import Listener
+from sagafsm.drivers.journal import Listener, Listeners
 from sagafsm.drivers.limits import Limits
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
@@ -222,10 +222,11 @@ class AsyncOrchestrator:
     ) -> AsyncOrchestrator:
         """Another orchestrator over the same store, with the same sagas (unless others are given), resources and clock.
 
-        Each closes by itself, and neither closes the store of the other. Resources that are entered, it enters anew.
+        What it makes durable is told to the listeners of this one too, and first. It may be closed by itself; when this
+        one closes, it drains both, as they share the store. Resources that are entered, it enters anew.
         """
         driving = self._operations.driving
-        return AsyncOrchestrator(
+        part = AsyncOrchestrator(
             self.store,
             sagas=driving.registry.sagas if sagas is None else sagas,
             resources=driving.resources,
@@ -233,9 +234,12 @@ class AsyncOrchestrator:
             owner=driving.owner,
             lease=driving.settings.lease,
             max_payload=driving.settings.max_payload,
-            on_event=on_event,
+            on_event=Listeners((driving.hear, *(() if on_event is None else (on_event,)))),
             max_in_flight=self._server.max_in_flight,
         )
+        part._operations.driving.part_of = driving
+        self._stopping.stops(part._stopping)
+        return part
 
     @property
     def sagas(self) -> tuple[Defined, ...]:

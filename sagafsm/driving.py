@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ _driven: ContextVar[frozenset[tuple[int, str, int, str]]] = ContextVar("sagafsm_
 
 @attrs.define(eq=False)
 class Driving:
-    """What every operation of one orchestrator needs to drive instances."""
+    """What every operation of one orchestrator needs to drive instances; `part_of` is that of the one it was made from."""
 
     store: Store
     registry: Registry
@@ -45,6 +45,7 @@ class Driving:
     settings: Settings
     keeper: LeaseKeeper
     owner: str
+    part_of: Driving | None = None
     _listening: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -66,6 +67,11 @@ class Driving:
             self.settings = replace(self.settings, on_event=Listeners((*before.each, told)))
         return stop
 
+    def hear(self, instance: SagaInstance, event: Event) -> None:
+        """Pass on what a part of this one has made durable."""
+        if self.settings.on_event is not None:
+            self.settings.on_event(instance, event)
+
     def load(self, instance_id: str) -> Steps[Stored]:
         """The instance with its row."""
         stored: Stored = yield StoreCall(functools.partial(self.store.load, instance_id))
@@ -75,9 +81,14 @@ class Driving:
         """The instance as it stands once it is ours; nobody else's, so that what becomes of it names no owner."""
         return replace((yield from self.load(lease.instance_id)).instance, owner=None)
 
+    def _whole(self) -> Iterator[Driving]:
+        yield self
+        if self.part_of is not None:
+            yield from self.part_of._whole()
+
     @property
     def is_under_way(self) -> bool:
-        """Whether the present code runs inside an action that this orchestrator drives."""
+        """Whether the present code runs inside an action that this orchestrator, or a part of it, drives."""
         return any(driver == id(self) and is_running(drive) for _, _, driver, drive in _driven.get())
 
     def refuse_reentry(self, instance: SagaInstance, operation: str) -> None:
@@ -177,7 +188,8 @@ class Driving:
         root = Node(self.settings, definition, journal, reading, resources, prelude=prelude)
         tree = Tree(self.store, self.settings, self.owner, resources)
         drive = Drive(self.settings, root, tree, mode)
-        mark = _driven.set(_driven.get() | {(id(self.store), instance.id, id(self), lease.drive)})
+        marks = {(id(self.store), instance.id, id(driver), lease.drive) for driver in self._whole()}
+        mark = _driven.set(_driven.get() | marks)
         try:
             yield from drive.run(opening=opening, begun=begun)
             return journal.instance

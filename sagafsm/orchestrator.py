@@ -10,7 +10,7 @@ from sagafsm import events as e
 from sagafsm.clock import Clock, SystemClock
 from sagafsm.decision import Verdict
 from sagafsm.drivers.effects import Steps
-from sagafsm.drivers.journal import Listener
+from sagafsm.drivers.journal import Listener, Listeners
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
 from sagafsm.drivers.sync import SyncPerformer
@@ -182,10 +182,11 @@ class Orchestrator:
     def alongside(self, *, sagas: Iterable[Defined] | None = None, on_event: Listener | None = None) -> Orchestrator:
         """Another orchestrator over the same store, with the same sagas (unless others are given), resources and clock.
 
-        Each closes by itself, and neither closes the store of the other. Resources that are entered, it enters anew.
+        What it makes durable is told to the listeners of this one too, and first. It may be closed by itself; when this
+        one closes, it drains both, as they share the store. Resources that are entered, it enters anew.
         """
         driving = self._operations.driving
-        return Orchestrator(
+        part = Orchestrator(
             self.store,
             sagas=driving.registry.sagas if sagas is None else sagas,
             resources=driving.resources,
@@ -193,8 +194,11 @@ class Orchestrator:
             owner=driving.owner,
             lease=driving.settings.lease,
             max_payload=driving.settings.max_payload,
-            on_event=on_event,
+            on_event=Listeners((driving.hear, *(() if on_event is None else (on_event,)))),
         )
+        part._operations.driving.part_of = driving
+        self._stopping.stops(part._stopping)
+        return part
 
     @property
     def sagas(self) -> tuple[Defined, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +99,84 @@ def test_one_alongside_shares_the_store_and_closes_by_itself() -> None:
     assert [2, 3, 4] == heard
 
 
+def slow(reached: threading.Event, go: threading.Event) -> Saga:
+    saga = Saga("slow")
+
+    @saga.step
+    def wait() -> str:
+        reached.set()
+        assert go.wait(10)
+        return "done"
+
+    saga.add_step("ship", lambda: "label")
+    return saga
+
+
+def test_who_closes_drains_what_drives_alongside(tmp_path: Path) -> None:
+    """They share its store: the action under way is recorded before that is closed, nothing new starts."""
+    reached, go = threading.Event(), threading.Event()
+    saga, url = slow(reached, go), f"sqlite:///{tmp_path}/saga.db"
+    orchestrator = Orchestrator(url, sagas=[saga])
+    orchestrator.start(saga, None, id="o-1")
+    beside = orchestrator.alongside()
+    driving = threading.Thread(target=beside.resume, args=("o-1",))
+    driving.start()
+    assert reached.wait(10)
+    closing = threading.Thread(target=orchestrator.close)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()
+    assert beside.is_closed
+    go.set()
+    closing.join(10)
+    driving.join(10)
+    with Orchestrator(url, sagas=[saga]) as later:
+        instance = later.get("o-1")
+        assert ({"wait": "done"}, "running:ship") == (instance.results, instance.state)
+        assert "completed" == later.resume("o-1").state
+
+
+def test_the_same_beside_a_loop(tmp_path: Path) -> None:
+    """An action on a thread is waited for, and the loop goes on meanwhile."""
+    reached, go = threading.Event(), threading.Event()
+    saga, url = slow(reached, go), f"sqlite:///{tmp_path}/saga.db"
+
+    async def course() -> bool:
+        orchestrator = AsyncOrchestrator(url, sagas=[saga])
+        await orchestrator.start(saga, None, id="o-1")
+        driving = asyncio.create_task(orchestrator.alongside().resume("o-1"))
+        await asyncio.to_thread(reached.wait, 10)
+        closing = asyncio.create_task(orchestrator.close())
+        await asyncio.sleep(0.2)
+        waits = not closing.done()
+        go.set()
+        await closing
+        await driving
+        return waits
+
+    assert asyncio.run(course())
+    with Orchestrator(url, sagas=[saga]) as later:
+        assert {"wait": "done"} == later.get("o-1").results
+
+
+def test_who_closes_from_an_action_driven_alongside_does_not_wait_for_it() -> None:
+    """It would wait for itself; nothing new starts all the same."""
+    saga = Saga("order")
+    saga.add_step("close", lambda: orchestrator.close())
+    saga.add_step("ship", lambda: "label")
+    orchestrator = Orchestrator("memory://", sagas=[saga])
+    orchestrator.start(saga, None, id="o-1")
+    assert "running:ship" == orchestrator.alongside().resume("o-1").state
+    assert orchestrator.is_closed
+
+
+def test_one_made_of_a_closed_one_starts_nothing() -> None:
+    """The store that they share may be closed already."""
+    orchestrator = Orchestrator("memory://")
+    orchestrator.close()
+    assert orchestrator.alongside().is_closed
+
+
 async def _beside() -> tuple[list[int], list[int]]:
     saga, told, heard = order(), [], []
     async with AsyncOrchestrator("memory://", sagas=[saga], max_in_flight=7) as orchestrator:
@@ -110,7 +191,5 @@ async def _beside() -> tuple[list[int], list[int]]:
 
 
 def test_the_same_under_a_loop() -> None:
-    """What drives alongside is not heard by the other's listeners, and the other goes on when it closes."""
-    import asyncio
-
-    assert ([2, 3, 4, 5, 6], [1, 1, 2, 3, 4, 5, 6]) == asyncio.run(_beside())
+    """What drives alongside is heard by the other's listeners too, and the other goes on when it closes."""
+    assert ([2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6]) == asyncio.run(_beside())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -33,11 +34,15 @@ _open: set[Stopping] = set()
 
 @attrs.define(eq=False)
 class Stopping:
-    """Whether an orchestrator is stopping, and which of its operations still run."""
+    """Whether an orchestrator is stopping, and which of its operations still run.
+
+    With it stop those that use its store beside it.
+    """
 
     _asked: bool = attrs.field(default=False, init=False)
     _signalled: bool = attrs.field(default=False, init=False)
     _idle: threading.Condition = attrs.field(factory=threading.Condition, init=False)
+    _beside: tuple[weakref.ref[Stopping], ...] = attrs.field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         forget_at_fork(self)
@@ -68,9 +73,23 @@ class Stopping:
         if self._signalled and threading.current_thread() is threading.main_thread() and not _main_is_busy():
             raise SystemExit(TERMINATED)
 
+    def stops(self, other: Stopping) -> None:
+        """Have another stop with this one, and be waited for."""
+        with self._idle:
+            self._beside = (*(ref for ref in self._beside if ref() is not None), weakref.ref(other))
+        # Whoever waits for this one hears of the other's end, too.
+        other._idle = self._idle
+        if self._asked:
+            other.ask()
+
+    def _family(self) -> tuple[Stopping, ...]:
+        beside = (ref() for ref in self._beside)
+        return (self, *(each for one in beside if one is not None for each in one._family()))
+
     def ask(self) -> None:
         """Let nothing new start."""
-        self._asked = True
+        for one in self._family():
+            one._asked = True
 
     def terminate(self) -> None:
         """Let nothing new start, and end the process when nothing runs on the main thread any more."""
@@ -78,8 +97,9 @@ class Stopping:
 
     def wait(self) -> None:
         """Return once no operation runs any more."""
+        family = set(self._family())
         with self._idle:
-            while any(one.of is self for one in tuple(_under_way)):
+            while any(one.of in family for one in tuple(_under_way)):
                 self._idle.wait(LONGEST_WAIT)
 
     def install(self) -> None:
