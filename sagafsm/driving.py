@@ -37,7 +37,7 @@ _driven: ContextVar[frozenset[tuple[int, str, int, str]]] = ContextVar("sagafsm_
 
 @attrs.define(eq=False)
 class Driving:
-    """What every operation of one orchestrator needs to drive instances; `part_of` is that of the one it was made from."""
+    """What every operation of one orchestrator needs to drive instances; `part_of` is that of whom it was made from."""
 
     store: Store
     registry: Registry

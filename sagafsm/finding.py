@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
+from sagafsm.errors import SagaError
 from sagafsm.reprs import Shown
 from sagafsm.store import Summary
 
@@ -53,5 +54,8 @@ class Found(Shown, Iterator[Summary]):
         return bool(page)
 
     def __repr__(self) -> str:
-        shown = self.peek(1)
+        try:
+            shown = self.peek(1)
+        except SagaError as error:
+            return f"<Found: {error}>"
         return f"<Found {'nothing more' if not shown else f'{shown[0].id!r} and what follows'}>"

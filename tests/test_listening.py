@@ -162,7 +162,11 @@ def test_the_same_beside_a_loop(tmp_path: Path) -> None:
 def test_who_closes_from_an_action_driven_alongside_does_not_wait_for_it() -> None:
     """It would wait for itself; nothing new starts all the same."""
     saga = Saga("order")
-    saga.add_step("close", lambda: orchestrator.close())
+
+    @saga.step
+    def close() -> None:
+        orchestrator.close()
+
     saga.add_step("ship", lambda: "label")
     orchestrator = Orchestrator("memory://", sagas=[saga])
     orchestrator.start(saga, None, id="o-1")

@@ -31,7 +31,7 @@ def asks(sight: Sight) -> Html:
 
 
 def _block(block: Block, sight: Sight) -> Html:
-    allowed = [(decision, _hindered(decision, sight)) for decision in block.decisions]
+    allowed = [(decision, sight.hindered(decision)) for decision in block.decisions]
     buttons = (
         opener(_NAMES[decision], _form_name(decision, block), no=no, data_decision=decision, data_step=block.step)
         for decision, no in allowed
@@ -47,11 +47,6 @@ def _block(block: Block, sight: Sight) -> Html:
         class_="sgf-ask sgf-ask-block",
         aria_label=f"{block.step} is blocked",
     )
-
-
-def _hindered(decision: Decision, sight: Sight) -> str | None:
-    # An instance whose definition is gone can still be ended.
-    return sight.no_decision or (None if decision == "abandon" else sight.undrivable)
 
 
 def _form_name(decision: Decision, block: Block) -> str:

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from sagafsm.async_orchestrator import AsyncOrchestrator
 from sagafsm.children import child_id
 from sagafsm.definition import Definition
-from sagafsm.errors import SagaError, SagaNotFound
+from sagafsm.errors import RequestError, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
 from sagafsm.notebook.running import Orchestrating
+from sagafsm.orchestrator import Orchestrator
 from sagafsm.registry import Registry
 from sagafsm.steps import Defined
+
+
+def check_orchestrator(given: object) -> None:
+    """Refuse what drives no instances.
+
+    Raises:
+        RequestError: it is no orchestrator.
+    """
+    if not isinstance(given, Orchestrator | AsyncOrchestrator):
+        raise RequestError(f"what shows instances needs the orchestrator that has them, not {given!r}")
 
 
 def _registry(orchestrator: Orchestrating) -> Registry:
@@ -23,9 +35,15 @@ def sagas(orchestrator: Orchestrating) -> Sequence[Defined]:
     return _registry(orchestrator).sagas
 
 
-def knows(orchestrator: Orchestrating, instance: SagaInstance) -> bool:
-    """Whether it can drive an instance, going by the sagas it knows."""
-    return _registry(orchestrator).knows(instance)
+def undrivable(orchestrator: Orchestrating, instance: SagaInstance) -> str | None:
+    """Why it cannot drive an instance, going by the sagas it knows; None: it can."""
+    if not _registry(orchestrator).knows(instance):
+        return f"saga {instance.saga!r} version {instance.version} is not registered: pass it in sagas=[...]"
+    try:
+        _registry(orchestrator).of(instance)
+    except SagaError as error:
+        return str(error)
+    return None
 
 
 def definition_of(orchestrator: Orchestrating | None, instance: SagaInstance) -> Definition | None:

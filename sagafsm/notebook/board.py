@@ -11,7 +11,7 @@ from sagafsm.errors import RequestError
 from sagafsm.notebook import pairing
 from sagafsm.notebook.commands import obey
 from sagafsm.notebook.console_panes import picture, static_card
-from sagafsm.notebook.following import Follower
+from sagafsm.notebook.following import Follower, Watch
 from sagafsm.notebook.frames import Frames, Message, Picture
 from sagafsm.notebook.inspection import Inspection
 from sagafsm.notebook.inspector import session_of
@@ -21,8 +21,6 @@ from sagafsm.notebook.session import Session
 
 # A look reads up to some thousand rows: not more often than so many seconds.
 PERIOD = 2.0
-# A page that was not heard of for so many seconds is not looked at: it asks every two.
-WATCHED = 10.0
 # The snapshot that a saved notebook keeps is drawn anew after so many seconds, where anything has changed.
 KEPT_AFTER = 5.0
 
@@ -44,13 +42,17 @@ class Console:
     `opened` is that one's inspector, whose methods do from a cell what its buttons do.
     """
 
+    # Whether a page asks for what is shown.
+    is_paged = False
+
     def __init__(self, orchestrator: Orchestrating) -> None:
         self.orchestrator = orchestrator
         self.opened: Opened | None = None
         self._number = 0
         self._said = ""
-        self._looked = self._kept = self._pinged = float("-inf")
-        self._is_closed = False
+        self._looked = self._kept = float("-inf")
+        self._watch = Watch(is_paged=self.is_paged)
+        self._missed = self._is_closed = False
         self.roster = Roster(orchestrator)
         self.roster.refresh()
         self.roster.on_change = self._changed
@@ -75,7 +77,9 @@ class Console:
         )
 
     def _changed(self, *, urgent: bool = False) -> None:
-        self.frames.changed(urgent=urgent)
+        self._missed = self.is_forgotten
+        if not self._missed:
+            self.frames.changed(urgent=urgent)
 
     def _transmit(self, message: Message) -> None:
         """Send a message to the page; without a widget there is none."""
@@ -83,7 +87,12 @@ class Console:
     @property
     def is_watched(self) -> bool:
         """Whether somebody looks on."""
-        return time.monotonic() - self._pinged < WATCHED
+        return self._watch.is_watched
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nobody looks on any more, so that nothing need be drawn or looked for."""
+        return self._watch.is_forgotten
 
     def refresh(self) -> None:
         """Look into the store, for what others did; no sooner than two seconds after the last look."""
@@ -98,7 +107,10 @@ class Console:
 
     def pinged(self, seq: int) -> None:
         """Answer a page that tells what it has seen last."""
-        self._pinged = time.monotonic()
+        if self._watch.asked():
+            self._follower.start()
+            if self._missed:
+                self._changed(urgent=True)
         self.frames.seen(seq)
         self._transmit({"kind": "pong", "seq": self.frames.seq})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from sagafsm.notebook.controls import button, field
 from sagafsm.notebook.icons import icon
-from sagafsm.notebook.sight import Place, Sight
+from sagafsm.notebook.sight import Place, Sight, nested_hindrance
 from sagafsm.verify.breaking import Break, BreakKind
 from sagafsm.view.page import Html, heading, joined, tag
 from sagafsm.view.panel import outlined
@@ -31,7 +31,8 @@ def marks(breaks: Mapping[Place, Break]) -> dict[Place, str]:
 
 def breakage(sight: Sight) -> Html | None:
     """What is broken of the selected step, and a form to break it; None: nothing of it can be broken now."""
-    if sight.selected is None or sight.at is not None or sight.hindrance or sight.undrivable or sight.live.is_at_rest:
+    hindered = sight.hindrance or sight.undrivable or nested_hindrance(sight.live.id)
+    if sight.selected is None or sight.at is not None or hindered or sight.live.is_at_rest:
         return None
     step, target = sight.selected
     outline = outlined(sight.live.outline, step)

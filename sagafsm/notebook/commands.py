@@ -86,8 +86,8 @@ def _cancel(inspection: Inspection, command: Command) -> None:
 
 
 def _decide(inspection: Inspection, command: Command) -> None:
-    _allow(inspection.session.sight().no_decision)
     decision = _needed(command, "decision")
+    _allow(inspection.session.sight().hindered(decision))
     result = _json(command, "result") if decision == "resolve(result)" else NOT_GIVEN
     said = {"step": _text(command, "step"), "reason": _text(command, "reason"), "result": result}
     inspection.begin(orders.decide(inspection.session.id, decision, **said))
@@ -132,6 +132,7 @@ def _zoom(inspection: Inspection, command: Command) -> None:
 
 
 def _fork(inspection: Inspection, command: Command) -> None:  # noqa: ARG001
+    _allow(inspection.session.sight().no_fork)
     inspection.begin_fork()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagafsm.notebook.behind import check_orchestrator
 from sagafsm.notebook.board import Console
 from sagafsm.notebook.running import Orchestrating
 
@@ -12,7 +13,11 @@ def console(orchestrator: Orchestrating) -> Console:
     As a cell's last line it shows them, follows what happens to them whoever drives them, and opens one by a click.
     Over a file of a kernel that has gone it shows all that was recorded, and a run goes on. Where no widget can be
     loaded it shows a static card, and its methods work all the same.
+
+    Raises:
+        RequestError: what is given is no orchestrator.
     """
+    check_orchestrator(orchestrator)
     try:
         from sagafsm.notebook.console_widget import LiveConsole  # noqa: PLC0415 - not everybody can load it
     except ImportError:

@@ -37,7 +37,7 @@ def picture(glance: Glance, *, opened: int | None = None, said: str = "") -> Pic
         total=0,
         rows=lambda _: "",
         facts={
-            "message": said or glance.message,
+            "message": ". ".join(told for told in (said, glance.message) if told),
             "said": _said(glance.overview),
             "text": glance.question.text,
             "opened": opened,

@@ -39,6 +39,7 @@ def _complete(_: object, widget: LiveConsole) -> Message:
 class LiveConsole(Console, anywidget.AnyWidget):
     """A console that lives in a notebook's output, in as many views as it is displayed."""
 
+    is_paged = True
     _esm = script()
     _css = stylesheet()
     frame = traitlets.Dict().tag(sync=True, to_json=_complete)

@@ -97,17 +97,17 @@ def _buttons(sight: Sight) -> Iterator[Html]:
     yield button("Pause", picture="pause", no=None if sight.driving else "it does not run from here", data_do="pause")
     yield button("Step", picture="step", no=no_drive, data_do="step")
     if sight.live.state == "completed" and to_undo(sight.live):
-        yield opener("Compensate", "compensate", picture="compensate", no=sight.no_decision)
+        yield opener("Compensate", "compensate", picture="compensate", no=sight.hindered("compensate"))
     elif not sight.live.is_at_rest:
         yield opener("Cancel", "cancel", picture="cancel", no=sight.no_cancel)
         if not sight.live.blocked:
             yield opener("Abandon", "abandon", picture="abandon", no=sight.no_decision)
-    yield button("Fork from here", picture="fork", no=sight.hindrance, data_do="fork")
+    yield button("Fork from here", picture="fork", no=sight.no_fork, data_do="fork")
     yield button("Export", picture="export", data_do="export")
 
 
 def _forms(sight: Sight) -> Iterator[Html]:
-    if sight.live.state == "completed" and to_undo(sight.live) and sight.no_decision is None:
+    if sight.live.state == "completed" and to_undo(sight.live) and sight.hindered("compensate") is None:
         told = "Compensate: have the completed instance go back, and undo its steps"
         yield form(
             "compensate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
@@ -10,10 +11,44 @@ from typing import Protocol
 
 import attrs
 
+_log = logging.getLogger("sagafsm")
 OFTEN = 0.5
 SELDOM = 5.0
 # A look takes as much of the time as this, at most: a history of ten thousand events is read less often.
 SHARE = 0.05
+# A page asks every two seconds. One that was not heard of for so many is not looked at; in a hidden tab a browser lets
+# it ask once a minute; and longer than that only those are silent that were closed, or whose cell was run again.
+WATCHED = 10.0
+FORGOTTEN = 150.0
+
+
+@attrs.define(eq=False)
+class Watch:
+    """When a page was last heard of; `is_paged` says whether there is any page at all."""
+
+    is_paged: bool = False
+    clock: Callable[[], float] = time.monotonic
+    _asked: float = attrs.field(default=float("-inf"), init=False)
+    _since: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._since = self.clock()
+
+    def asked(self) -> bool:
+        """Take in that a page asks; whether it had been forgotten."""
+        was_forgotten = self.is_forgotten
+        self._asked = self._since = self.clock()
+        return was_forgotten
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks on now."""
+        return self.clock() - self._asked < WATCHED
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether no page will ever ask again, as far as can be told."""
+        return self.is_paged and self.clock() - self._since > FORGOTTEN
 
 
 class Followed(Protocol):
@@ -28,6 +63,11 @@ class Followed(Protocol):
         """Whether something may change, and somebody looks on."""
         ...
 
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nobody looks on any more."""
+        ...
+
 
 def interval(*, watched: bool, took: float) -> float:
     """How many seconds to the next look, when the last one took so long."""
@@ -36,34 +76,47 @@ def interval(*, watched: bool, took: float) -> float:
 
 @attrs.define(eq=False)
 class Follower:
-    """Looks, on a thread of its own that ends when it is closed or what it follows is forgotten."""
+    """Looks, on a thread of its own that ends when it is closed or what it follows is forgotten or gone."""
 
     followed: weakref.ref[Followed]
     clock: Callable[[], float] = time.monotonic
     _closed: threading.Event = attrs.field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = attrs.field(default=None, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
 
     def start(self) -> None:
-        """Begin to look; again changes nothing."""
-        if self._thread is None and not self._closed.is_set():
-            arguments = (self.followed, self._closed, self.clock)
-            self._thread = threading.Thread(target=_follow, args=arguments, name="sagafsm-follow", daemon=True)
-            self._thread.start()
+        """Begin to look; while it looks, and once it is closed, nothing changes."""
+        with self._lock:
+            if self._thread is None and not self._closed.is_set():
+                self._thread = threading.Thread(target=self._follow, name="sagafsm-follow", daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
         """End the thread."""
         self._closed.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
 
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it does not look, and may begin to."""
+        return self._thread is None and not self._closed.is_set()
 
-def _follow(followed: weakref.ref[Followed], closed: threading.Event, clock: Callable[[], float]) -> None:
-    wait = OFTEN
-    while not closed.wait(wait):
-        alive = followed()
-        if alive is None:
-            return
-        began = clock()
-        alive.refresh()
-        wait = interval(watched=alive.is_watched, took=clock() - began)
-        del alive
+    def _follow(self) -> None:
+        wait = OFTEN
+        while not self._closed.wait(wait):
+            alive = self.followed()
+            if alive is None:
+                return
+            if alive.is_forgotten:
+                with self._lock:
+                    self._thread = None
+                return
+            began = self.clock()
+            try:
+                alive.refresh()
+            except Exception:  # noqa: BLE001 - whatever is wrong, the next look may go well
+                _log.exception("looking into the store failed; it is looked into again")
+            wait = interval(watched=alive.is_watched, took=self.clock() - began)
+            del alive

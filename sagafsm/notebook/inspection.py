@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 import uuid
 import weakref
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 from sagafsm.async_orchestrator import AsyncOrchestrator
 from sagafsm.instance import SagaInstance
 from sagafsm.notebook import behind, forking, orders, pairing
-from sagafsm.notebook.following import Follower
+from sagafsm.notebook.following import Follower, Watch
 from sagafsm.notebook.forking import Resources
 from sagafsm.notebook.frames import Frames, Message, Picture
 from sagafsm.notebook.panes import picture
@@ -25,9 +24,6 @@ from sagafsm.verify.life import Crashed
 from sagafsm.view.document import document, snapshot
 from sagafsm.view.text import instance_text
 
-# A page that was not heard of for so many seconds is not looked at: it asks every two.
-WATCHED = 10.0
-
 
 class Inspection:
     """An instance under inspection; with an `AsyncOrchestrator` what drives it returns an awaitable.
@@ -35,12 +31,15 @@ class Inspection:
     `instance` is how it stands, and `orchestrator` what drives it: those of the fork, while one is looked at.
     """
 
+    # Whether a page asks for what is shown.
+    is_paged = False
+
     def __init__(self, session: Session, *, fork_resources: Resources | None = None) -> None:
         self._path = [session]
         self._fork_resources = fork_resources
         self._uid = f"i{uuid.uuid4().hex[:8]}"
-        self._pinged = float("-inf")
-        self._is_closed = False
+        self._watch = Watch(is_paged=self.is_paged)
+        self._missed = self._is_closed = False
         self.frames = Frames(self._picture, self._transmit)
         self._snapshots = pairing.Snapshots(lambda: instance_text(self._path[0].live))
         self._follower = Follower(weakref.ref(self))
@@ -61,6 +60,8 @@ class Inspection:
     @property
     def instance(self) -> SagaInstance:
         """How the instance stands, or the fork that is looked at."""
+        if self._follower.is_asleep:
+            self.session.refresh()
         return self.session.live
 
     @property
@@ -83,7 +84,9 @@ class Inspection:
         return picture(session.sight(), behind.definition_of(session.orchestrator, session.live), self._uid)
 
     def _changed(self, *, urgent: bool = False) -> None:
-        self.frames.changed(urgent=urgent)
+        self._missed = self.is_forgotten
+        if not self._missed:
+            self.frames.changed(urgent=urgent)
         if urgent:
             self._snapshots.update(self.static)
 
@@ -93,7 +96,12 @@ class Inspection:
     @property
     def is_watched(self) -> bool:
         """Whether it may still change, and somebody looks on."""
-        return not self.instance.is_at_rest and time.monotonic() - self._pinged < WATCHED
+        return not self.session.live.is_at_rest and self._watch.is_watched
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nobody looks on any more, so that nothing need be drawn or looked for."""
+        return self._watch.is_forgotten
 
     def refresh(self) -> None:
         """Look into the store, for what others did."""
@@ -101,7 +109,10 @@ class Inspection:
 
     def pinged(self, seq: int) -> None:
         """Answer a page that tells what it has seen last."""
-        self._pinged = time.monotonic()
+        if self._watch.asked():
+            self._follower.start()
+            if self._missed:
+                self._changed(urgent=True)
         self.frames.seen(seq)
         self._transmit({"kind": "pong", "seq": self.frames.seq})
 
@@ -165,7 +176,10 @@ class Inspection:
         session = self.session
         drive = session.begin(order)
         if drive.is_async and present_loop() is not None:
-            return asyncio.ensure_future(_awaited(session, drive))
+            task = asyncio.ensure_future(_awaited(session, drive))
+            # A task that is cancelled before it has begun never ends what it did not begin.
+            task.add_done_callback(lambda _: session.ended(drive, asyncio.CancelledError()))
+            return task
         try:
             result = drive.perform()
         except Crashed as crashed:
@@ -252,6 +266,7 @@ class Inspection:
             fork.ignore()
             fork.on_change = _unheard
             self.session.say(f"back at {self.session.id}")
+            in_background(self.session.refresh, "look")
 
     # Ending -----------------------------------------------------------------------------------------------------------
 

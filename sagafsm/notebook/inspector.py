@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.instance import SagaInstance
+from sagafsm.notebook.behind import check_orchestrator
 from sagafsm.notebook.forking import Resources
 from sagafsm.notebook.inspection import Inspection
 from sagafsm.notebook.running import Orchestrating, present_loop
@@ -26,6 +27,7 @@ def inspect(
 
     Raises:
         SagaNotFound: there is no instance of that id.
+        RequestError: what is given is no orchestrator.
     """
     session = session_of(what, orchestrator)
     try:
@@ -47,6 +49,7 @@ def session_of(what: SagaInstance | str, orchestrator: Orchestrating | None) -> 
         if isinstance(what, SagaInstance):
             return Session(live=what)
         raise SagaError(f"instance {what!r} is given by its id: inspect() needs the orchestrator that has it")
+    check_orchestrator(orchestrator)
     known = what if isinstance(what, SagaInstance) else None
     try:
         live = orchestrator.store.load(what.id if isinstance(what, SagaInstance) else what).instance

@@ -6,13 +6,13 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import attrs
 
 from sagafsm import events as e
-from sagafsm.errors import RequestError, StoreError
+from sagafsm.errors import RequestError
 from sagafsm.instance import SagaInstance
 from sagafsm.notebook import behind
 from sagafsm.notebook.overview import Found, Overview, Question, overview
@@ -114,20 +114,28 @@ class Roster:
 
     def refresh(self) -> None:
         """Look into the store, for what others did."""
-        began = self.monotonic()
+        began, heard = self.monotonic(), dict(self._heard)
         try:
             found, message = survey(self.orchestrator.store, self.question.text.strip()), ""
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, it is looked into again later
             found, message = self._found, f"the store does not answer: {error}"
         with self._lock:
             self.cost = self.monotonic() - began
             was, self._found = (self._found, self.message), found
+            if not message and not found.cut:
+                self._forget(heard)
             self.message = message
             old = self._told_at is None or self.monotonic() - self._told_at[0] > AGES_AFTER
             changed = old or was != (found, message)
             self._told_at = None if changed else self._told_at
         if changed:
             self.on_change(urgent=False)
+
+    def _forget(self, heard: Mapping[str, Summary]) -> None:
+        """Let go of what a drive told of before everything was read, and what is not there any more."""
+        for id, one in heard.items():
+            if id not in self._found.summaries and self._heard.get(id) is one:
+                del self._heard[id]
 
     # What somebody asks to see ----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import attrs
 
 from sagafsm.async_orchestrator import AsyncOrchestrator
 from sagafsm.orchestrator import Orchestrator
+from sagafsm.values import replace
 
 T = TypeVar("T")
 Orchestrating = Orchestrator | AsyncOrchestrator
@@ -30,13 +31,21 @@ def present_loop() -> asyncio.AbstractEventLoop | None:
 class Drive:
     """One order to an orchestrator that is made for it alone, and closed once it has ended.
 
-    `loop` is where an async one belongs: that of whoever looks on; None: a loop for this order alone.
+    `loop` is where an async one belongs: that of whoever looks on; None: a loop for this order alone. `began_at` is
+    how many events the instance had then.
     """
 
     private: Orchestrating
     order: Order
     loop: asyncio.AbstractEventLoop | None = None
-    is_stopped: bool = False
+    began_at: int = 0
+    is_stopped: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Not its own stopping, by which it would refuse an order that has not begun: a cancel, say, would be lost.
+        driving = self.private._operations.driving
+        closes = driving.settings.stopping
+        driving.settings = replace(driving.settings, stopping=lambda: self.is_stopped or closes())
 
     @property
     def is_async(self) -> bool:
@@ -72,8 +81,6 @@ class Drive:
     def stop(self) -> None:
         """Let nothing new start; what is under way is recorded. Returns at once."""
         self.is_stopped = True
-        # Not `close`, which waits until the action under way has ended: that is for the thread that performs it.
-        self.private._stopping.ask()
 
 
 def in_background(work: Callable[[], object], name: str) -> threading.Thread:

@@ -11,17 +11,16 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.drivers.lease import is_owned
-from sagafsm.errors import RequestError, ResourceMissing, SagaError, SagaNotFound, StoreError
+from sagafsm.errors import RequestError, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook import behind
+from sagafsm.notebook import behind, endings
 from sagafsm.notebook.running import Drive, Orchestrating, Order
-from sagafsm.notebook.sight import Message, Origin, Place, Sight
-from sagafsm.verify.breaking import Break, BreakKind, Broken, Target
-from sagafsm.verify.life import Crashed
+from sagafsm.notebook.sight import Message, Origin, Place, Sight, nested_hindrance
+from sagafsm.steps import Defined
+from sagafsm.verify.breaking import Break, BreakKind, Broken, Target, check_breakable
 from sagafsm.view.panel import outlined
 from sagafsm.view.words import instance_standing
 
-DIED = "the process died here; run goes on and finds the step in doubt"
 READ_ONLY = "it is shown by its history alone: give inspect() its orchestrator to drive it"
 CLOSED = "its orchestrator is closed: this is how the instance stood last"
 
@@ -53,6 +52,8 @@ class Session:
     _drives: list[Drive] = attrs.field(factory=list, init=False)
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
     _silence: Callable[[], None] | None = attrs.field(default=None, init=False)
+    _was_closed: bool = attrs.field(default=False, init=False)
+    _unanswered: str = attrs.field(default="", init=False)
 
     @property
     def id(self) -> str:
@@ -85,12 +86,10 @@ class Session:
         return self.lost or (CLOSED if behind.is_closed(self.orchestrator) else None)
 
     def _undrivable(self) -> str | None:
-        root, _, path = self.id.partition("/")
-        if path:
-            return f"it is nested in {root!r}: drive that one"
-        if self.orchestrator is not None and not behind.knows(self.orchestrator, self.live):
-            return f"saga {self.live.saga!r} version {self.live.version} is not registered: pass it in sagas=[...]"
-        return None
+        nested = nested_hindrance(self.id)
+        if nested is not None or self.orchestrator is None:
+            return nested
+        return behind.undrivable(self.orchestrator, self.live)
 
     def listen(self) -> None:
         """Hear at once what the orchestrator does with it, until `ignore`."""
@@ -125,16 +124,23 @@ class Session:
         """Look into the store, for what others did."""
         if self.orchestrator is None or self.lost is not None:
             return
+        closed = behind.is_closed(self.orchestrator)
+        if closed and not self._was_closed:
+            self._was_closed = True
+            self.on_change(urgent=True)
         try:
             stored = self.orchestrator.store.load(self.id)
             nested = behind.nested_in(self.orchestrator, stored.instance)
         except SagaNotFound as error:
             self._lose(str(error))
             return
-        except StoreError as error:
-            if not behind.is_closed(self.orchestrator):
-                self.say(f"the store does not answer: {error}", bad=True)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, it is looked into again later
+            if not closed:
+                self._unanswered = f"the store does not answer: {error}"
+                self.say(self._unanswered, bad=True)
             return
+        if self._unanswered == self.message.text != "":
+            self.say("the store answers again")
         with self._lock:
             for path, instance in nested.items():
                 self._nest(path, instance)
@@ -156,11 +162,15 @@ class Session:
     def _take(self, instance: SagaInstance, *, changed: bool = False) -> None:
         """Make a newer state of the instance the present one; one that is older is late."""
         with self._lock:
-            newer = len(instance.history) > len(self.live.history)
+            # Of that id there may be another one by now, where this one was deleted.
+            is_other = instance.created_at > self.live.created_at
+            newer = is_other or len(instance.history) > len(self.live.history)
             was, now = instance_standing(self.live).word, instance_standing(instance).word
+            if is_other:
+                self.at, self.nested = None, {}
             if newer:
                 self.live = instance
-                if was != now and self.message.tone != "bad":
+                if was != now or is_other:
                     self.message = Message(text=f"{self.id}: {now}")
         if newer or changed:
             rests = instance.is_at_rest or bool(instance.blocked) or instance.waiting
@@ -180,19 +190,12 @@ class Session:
         Raises:
             RequestError: there is no such step.
         """
-        self._check_step(step)
+        if step is not None:
+            outlined_step(self.live, step)
         with self._lock:
             self.selected = None if step is None else (step, target)
             self.zoomed = self.zoomed and step is not None
         self.on_change(urgent=False)
-
-    def _check_step(self, step: str | None) -> e.StepOutline | None:
-        if step is None:
-            return None
-        try:
-            return outlined(self.live.outline, step)
-        except KeyError:
-            raise RequestError(f"saga {self.live.saga!r} has no step {step!r}") from None
 
     def zoom(self, *, on: bool) -> None:
         """Have the timeline show the time of the selected step alone, or all of it."""
@@ -218,19 +221,25 @@ class Session:
         Raises:
             RequestError: there is no such step, nothing of it is called, or there is no such fault.
         """
-        outline = self._check_step(step)
-        if target not in ("action", "compensation"):
-            raise RequestError(f"what breaks is an 'action' or a 'compensation', not {target!r}")
-        if outline is not None and (outline.kind != "step" or (target == "compensation" and not outline.compensation)):
-            what = f"{target} of its own" if outline.kind == "step" else f"function of its own, being a {outline.kind}"
-            raise RequestError(f"step {step!r} has no {what}, so nothing breaks there")
+        self._check_breakable(step, target)
         fault = Break(kind, times)
         with self._lock:
             self.breaks[step, target] = fault
         self.say(f"the {target} of {step} breaks: {fault}")
 
+    def _check_breakable(self, step: str, target: Target) -> None:
+        hindrance = self._hindrance() or nested_hindrance(self.id)
+        if hindrance is not None:
+            raise RequestError(f"instance {self.id!r}: {hindrance}")
+        check_breakable(outlined_step(self.live, step), step, target)
+
     def mend(self, step: str, target: Target) -> None:
-        """Have it work again."""
+        """Have it work again.
+
+        Raises:
+            RequestError: there is no such step, or nothing of it is called.
+        """
+        self._check_breakable(step, target)
         with self._lock:
             self.breaks.pop((step, target), None)
         self.say(f"the {target} of {step} works again")
@@ -247,40 +256,41 @@ class Session:
             hindrance = self._hindrance()
             if self.orchestrator is None or hindrance is not None:
                 raise SagaError(f"instance {self.id!r}: {hindrance}")
-            broken = [Broken(saga, self.breaks) for saga in behind.sagas(self.orchestrator)]
-            private = self.orchestrator.alongside(sagas=broken, on_event=self.heard)
-            drive = Drive(private, order, self.loop)
+            sagas = [self._as_broken(saga) for saga in behind.sagas(self.orchestrator)]
+            # Whoever listens hears it from the orchestrator itself.
+            hears = None if self._silence is not None else self.heard
+            private = self.orchestrator.alongside(sagas=sagas, on_event=hears)
+            drive = Drive(private, order, self.loop, began_at=len(self.live.history))
             self._drives.append(drive)
             self.owner = None
             self.message = Message()
-        self.on_change(urgent=False)
+        try:
+            self.on_change(urgent=False)
+        except BaseException:
+            # Ctrl-C: whoever would have performed it does not come to it.
+            with self._lock:
+                self._drives.remove(drive)
+            raise
         return drive
 
+    def _as_broken(self, saga: Defined) -> Defined:
+        # What is broken are steps of this instance's saga: others may have some of the same name.
+        return Broken(saga, self.breaks) if saga.definition.saga == self.live.saga else saga
+
     def ended(self, drive: Drive, error: BaseException | None) -> None:
-        """Take in how an order ended."""
+        """Take in how an order ended; again changes nothing."""
         with self._lock:
+            if drive not in self._drives:
+                return
             self._drives.remove(drive)
         self.refresh()
-        told = self._told(error, stopped=drive.is_stopped)
+        stopped, idle = drive.is_stopped, drive.began_at == len(self.live.history)
+        fork = self.origin is not None
+        told = endings.told(error, self.live, stopped=stopped, idle=idle, owner=self.owner, is_fork=fork)
         if told is not None:
-            self.say(told, bad=error is not None and not (drive.is_stopped or isinstance(error, KeyboardInterrupt)))
+            self.say(told, bad=endings.is_bad(error, stopped=stopped))
         else:
             self.on_change(urgent=True)
-
-    def _told(self, error: BaseException | None, *, stopped: bool) -> str | None:
-        rests = self.live.is_at_rest or self.live.blocked or self.live.waiting
-        if isinstance(error, Crashed):
-            return DIED
-        if isinstance(error, KeyboardInterrupt):
-            return f"interrupted: it rests in {self.live.state}, and run goes on"
-        if stopped and not rests:
-            return f"paused in {self.live.state}: run goes on"
-        if error is None or stopped:
-            return None
-        name = type(error).__name__
-        if isinstance(error, ResourceMissing) and self.origin is not None:
-            return f"{name}: {error}. A fork has none of the original's: inspect(..., fork_resources={{name: object}})"
-        return f"{name}: {error}"
 
     def pause(self) -> None:
         """Stop what drives it from here: the outcome of the action under way is recorded, nothing new starts."""
@@ -295,3 +305,15 @@ class Session:
     def is_driving(self) -> bool:
         """Whether it is driven from here."""
         return bool(self._drives)
+
+
+def outlined_step(instance: SagaInstance, step: str) -> e.StepOutline:
+    """The outline of a step, by its path.
+
+    Raises:
+        RequestError: there is no such step.
+    """
+    try:
+        return outlined(instance.outline, step)
+    except KeyError:
+        raise RequestError(f"saga {instance.saga!r} has no step {step!r}") from None

@@ -79,8 +79,9 @@ class Sight:
     @property
     def no_cancel(self) -> str | None:
         """Why it cannot be cancelled; None: it can."""
-        if self.no_request is not None:
-            return self.no_request
+        no = self.no_request or nested_hindrance(self.live.id)
+        if no is not None:
+            return no
         if self.live.phase == "compensating":
             return "it goes back already"
         return "its pivot has succeeded: it only goes forward" if passed_pivot(self.live) else None
@@ -92,11 +93,23 @@ class Sight:
             return self.hindrance
         if self.at is not None:
             return f"this is event {self.at}, in the past: go live, or fork from here"
+        if (nested := nested_hindrance(self.live.id)) is not None:
+            return nested
         if self.driving:
             return "it runs"
         if self.owner is not None:
             return f"driven by {self.owner}: a cancel or a signal can be asked for"
         return None
+
+    def hindered(self, decision: str) -> str | None:
+        """Why this cannot be decided; None: it can, where its state allows it."""
+        # An instance whose definition is gone can still be ended.
+        return self.no_decision or (None if decision == "abandon" else self.undrivable)
+
+    @property
+    def no_fork(self) -> str | None:
+        """Why no fork can be taken of it; None: one can."""
+        return self.hindrance or nested_hindrance(self.live.id)
 
     @property
     def no_drive(self) -> str | None:
@@ -112,6 +125,12 @@ class Sight:
         if self.live.waiting and self.live.wake_at is None:
             return "it waits for a signal"
         return None
+
+
+def nested_hindrance(instance_id: str) -> str | None:
+    """Why an instance is no one to be driven, broken or decided by itself; None: it is one."""
+    root, _, path = instance_id.partition("/")
+    return f"it is nested in {root!r}: inspect that one" if path else None
 
 
 def as_of(

@@ -28,6 +28,7 @@ def _complete(_: object, widget: Inspector) -> Message:
 class Inspector(Inspection, anywidget.AnyWidget):
     """An inspector that lives in a notebook's output, in as many views as it is displayed."""
 
+    is_paged = True
     _esm = (_STATIC / "inspector.js").read_text(encoding="utf-8")
     _css = f"{style(*STYLES)}\n{(_STATIC / 'inspector.css').read_text(encoding='utf-8')}"
     frame = traitlets.Dict().tag(sync=True, to_json=_complete)

@@ -12,6 +12,7 @@ import attrs
 
 from sagafsm.definition import Definition, StepDefinition
 from sagafsm.errors import RequestError, listed
+from sagafsm.events import StepOutline
 from sagafsm.function import Function
 from sagafsm.steps import Defined
 from sagafsm.verify.life import Crashed, Refused, TimedOut
@@ -60,6 +61,20 @@ class Break:
             if self.times is not None:
                 self.times -= 1
             return True
+
+
+def check_breakable(outline: StepOutline, step: str, target: Target) -> None:
+    """Refuse to break what is never called.
+
+    Raises:
+        RequestError: the step has no such function of its own.
+    """
+    if target not in get_args(Target):
+        raise RequestError(f"what breaks is an 'action' or a 'compensation', not {target!r}")
+    if outline.kind != "step":
+        raise RequestError(f"step {step!r} has no function of its own, being a {outline.kind}, so nothing breaks there")
+    if target == "compensation" and not outline.compensation:
+        raise RequestError(f"step {step!r} has no compensation of its own, so nothing breaks there")
 
 
 @attrs.frozen(eq=False)

@@ -12,7 +12,7 @@ import pytest
 from sagafsm import AsyncOrchestrator, Orchestrator, OutcomeUnknown, Saga
 from sagafsm.errors import ResourceMissing
 from sagafsm.notebook import forking, inspect
-from sagafsm.notebook.session import DIED
+from sagafsm.notebook.endings import DIED
 from support.looking import Onlooker, looking
 from support.pages import Page
 

@@ -12,7 +12,8 @@ import pytest
 from sagafsm import Orchestrator, OutcomeUnknown, Retry, Saga
 from sagafsm.errors import RequestError, SagaError, SagaNotFound, StoreConflict
 from sagafsm.notebook import inspect
-from sagafsm.notebook.session import CLOSED, DIED, READ_ONLY
+from sagafsm.notebook.endings import DIED
+from sagafsm.notebook.session import CLOSED, READ_ONLY
 from support.looking import looking
 
 
@@ -310,7 +311,7 @@ def test_a_closed_orchestrator_is_told_and_the_last_state_stays(tmp_path):
     assert CLOSED == page.inspection.session.sight().hindrance
     assert "completed" == page.inspection.instance.state
     page.click("fork")
-    page.until(lambda: page.said and "SagaError" in page.said)
+    page.until(lambda: f"RequestError: not now: {CLOSED}" == page.said)
     with pytest.raises(SagaError, match="closed"):
         page.inspection.step()
     page.inspection.close()
