@@ -1,4 +1,4 @@
-"""One server, one browser, and for each scenario a notebook of its own, after which nothing may have gone wrong."""
+"""One server, a browser for each file, and for each scenario a notebook of its own, after which nothing may have gone wrong."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from support.lab import Lab, lab_server
 from support.notebook_page import NotebookPage, open_notebook, write_notebook
 
 Opening = Callable[..., NotebookPage]
+NEEDED = ("jupyterlab", "notebook", "anywidget", "nbformat", "ipykernel")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,13 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Ended with the last scenario: while it lives this thread has a running loop, in which no other test could begin one.
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    needs_browser("jupyterlab", "notebook", "anywidget", "nbformat", "ipykernel")
+    needs_browser(*NEEDED)
     with browsing(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    needs_browser(*NEEDED)
     with lab_server(tmp_path_factory.mktemp("lab")) as running:
         yield running
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.notebook_page import until, words
+from support.themes import themes
 
 SHOP = """
 from datetime import timedelta
@@ -55,7 +54,7 @@ orchestrator.start(order, {"number": 99}, id="o-099")
 )
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@themes("light")
 def test_console_lists_finds_opens_and_comes_back(notebook, dark):
     page = notebook(FILLED, "console(orchestrator)", dark=dark)
     page.run_all()

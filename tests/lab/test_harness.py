@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from support.browser import Browser
+from support.themes import themes
 
 COUNTER = '''
 import anywidget, traitlets
@@ -19,7 +18,7 @@ counter = Counter(); counter
 '''
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@themes("dark")
 def test_click_reaches_the_kernel_and_comes_back(notebook, dark):
     page = notebook(COUNTER, dark=dark)
     page.run_all()
