@@ -19,8 +19,6 @@ from sagafsm.view.page import Html, joined, tag
 from sagafsm.view.words import instance_standing
 
 STYLES = (head.STYLE, diagram.STYLE, panel.STYLE, timeline.STYLE, event_table.STYLE)
-_ROOM = 0.02
-_WORD = 7
 _SMALL = "sgf-button sgf-small"
 
 
@@ -107,21 +105,11 @@ def _timeline(sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaIns
 def _window(
     sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaInstance]
 ) -> tuple[timedelta, timedelta] | None:
-    """The time in which its steps were called, or the selected one alone; None: none was.
-
-    Not from its creation on: whoever made it in a cell took their time before they ran it.
-    """
+    """The time in which its steps were called, or the selected one alone; None: none was."""
     found = attempts(instance.history, nested=nested)
     if sight.zoomed and sight.selected is not None:
         found = tuple(one for one in found if one.step == sight.selected[0]) or found
-    if not found:
-        return None
-    start = min(one.start for one in found) - instance.created_at
-    end = max(one.end for one in found) - instance.created_at
-    room = max((end - start) * _ROOM, timedelta(microseconds=10))
-    # What is not over yet has its word behind it.
-    behind = room * _WORD if any(one.is_open for one in found) else room
-    return max(start - room, timedelta(0)), end + behind
+    return timeline.span(found, instance.created_at)
 
 
 def _errors(instance: SagaInstance) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -48,6 +48,8 @@ MOST_LANES = 60
 _LEAST = timedelta(microseconds=10)
 _LONGEST = 200
 _SURELY_FITS = 10
+# Shares of the time that is shown: the room before a late beginning, what is late, and the room for a word at the end.
+_ROOM, _LATE, _WORD = 0.02, 0.25, 0.12
 
 
 @attrs.frozen(kw_only=True)
@@ -67,8 +69,8 @@ def timeline(
 ) -> Html:
     """A chart with a lane for each step in order of definition, those of `nested` instances under their own.
 
-    `window` is the piece of time to show, from and to, since the creation; without it all of it. `uid` is its id in
-    the page, if it is to have one. `interactive`: a segment carries the number of the event with which it began.
+    `window` is the piece of time to show, from and to, since the creation; without it that of all calls. `uid` is its
+    id in the page, if it is to have one. `interactive`: a segment carries the number of the event with which it began.
     """
     found = attempts(instance.history, nested=nested)
     axis = _axis(instance, found, window)
@@ -87,12 +89,23 @@ def timeline(
 
 
 def _axis(instance: SagaInstance, found: Sequence[Segment], window: tuple[timedelta, timedelta] | None) -> Axis:
-    if window is not None:
-        return Axis(start=window[0], end=max(window[1], window[0] + _LEAST), origin=instance.created_at)
-    end = max((segment.end - instance.created_at for segment in found), default=timedelta(0))
+    start, end = window or span(found, instance.created_at) or (timedelta(0), _LEAST)
+    return Axis(start=start, end=max(end, start + _LEAST), origin=instance.created_at)
+
+
+def span(found: Sequence[Segment], created_at: datetime) -> tuple[timedelta, timedelta] | None:
+    """The time that calls and waits took, since the creation; None: there was none.
+
+    Not from its creation on, where the first came late: whoever made it in a cell took their time before they ran it.
+    """
+    if not found:
+        return None
+    start = min(one.start for one in found) - created_at
+    end = max(one.end for one in found) - created_at
+    took = end - start
     # What goes on has a word behind it, for which there is to be room.
-    room = 0.12 if any(segment.is_open for segment in found) else 0
-    return Axis(start=timedelta(0), end=max(end * (1 + room), _LEAST), origin=instance.created_at)
+    behind = took * _WORD if any(one.is_open for one in found) else timedelta(0)
+    return (start - took * _ROOM if start > took * _LATE else timedelta(0)), end + behind
 
 
 def _label(lane: _Lane) -> Html:

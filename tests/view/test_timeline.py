@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,7 +14,8 @@ from sagafsm.instance import fold
 from sagafsm.testing.histories import ERROR, created, numbered
 from sagafsm.values import replace
 from sagafsm.view.bars import MOST_BARS
-from sagafsm.view.timeline import MOST_LANES, timeline
+from sagafsm.view.segments import Attempt
+from sagafsm.view.timeline import MOST_LANES, span, timeline
 from support.pages import Page
 from support.shown import Course, evil, harmless, histories, instance_of, lived, marked
 
@@ -54,6 +55,22 @@ def test_what_goes_on_says_so(course: Course) -> None:
     assert f">{word}</text>" in html
     assert "sgf-going" in html
     assert max(right for *_, right in bars(html)) < 95
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=400)), st.timedeltas(timedelta(milliseconds=1), timedelta(days=9)))
+@example(lead=timedelta(seconds=1), took=timedelta(seconds=8))
+@example(lead=timedelta(hours=1), took=timedelta(seconds=1))
+def test_what_was_begun_late_is_seen_from_its_first_call_on(lead: timedelta, took: timedelta) -> None:
+    """An instance may have lain there for an hour before it ran for a second: the second is what is shown."""
+    created_at = datetime(2026, 1, 1, tzinfo=UTC)
+    begun = created_at + lead
+    one = Attempt(step="a", target="action", number=1, start=begun, end=begun + took, began=2, ended=3, outcome="done")
+    assert span([], created_at) is None
+    start, end = span([one], created_at) or (None, None)
+    assert start is not None
+    assert end == lead + took
+    assert timedelta(0) <= start <= lead
+    assert (end - start) * 0.75 <= took
 
 
 def test_a_chart_is_not_colour_alone() -> None:
