@@ -1,4 +1,4 @@
-"""What an inspector has to know of the orchestrator behind it, sync or async."""
+"""What has to be known of the orchestrator behind what is shown, sync or async."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from sagafsm.children import child_id
 from sagafsm.definition import Definition
 from sagafsm.errors import RequestError, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook.running import Orchestrating
 from sagafsm.orchestrator import Orchestrator
 from sagafsm.registry import Registry
 from sagafsm.steps import Defined
+
+# What drives instances; an async one answers with an awaitable.
+Orchestrating = Orchestrator | AsyncOrchestrator
 
 
 def check_orchestrator(given: object) -> None:
@@ -22,7 +24,7 @@ def check_orchestrator(given: object) -> None:
     Raises:
         RequestError: it is no orchestrator.
     """
-    if not isinstance(given, Orchestrator | AsyncOrchestrator):
+    if not isinstance(given, Orchestrating):
         raise RequestError(f"what shows instances needs the orchestrator that has them, not {given!r}")
 
 

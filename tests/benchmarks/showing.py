@@ -1,4 +1,4 @@
-"""What a cell's output costs: the repr of an instance that failed and was compensated, of 6 and of 50 steps."""
+"""What a cell's output costs: a card of 6 and of 50 steps, and, in a browser, the page of an inspector in a flood."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from benchmarks.bench import Bench
 from benchmarks.measuring import Figure, Measured
 from sagafsm import Orchestrator, Saga, SagaInstance
 from sagafsm.reprs import as_html
+from support.browser import browsing, missing
+from support.inspector_page import Bench as Page
 
 SIZES = {6: 30, 50: 80}  # steps: KB at most
 REPEATS = 20
@@ -41,7 +43,28 @@ def measure(bench: Bench) -> Measured:
             Figure(key=f"show.cpu.{steps}", work=work, unit="ms CPU", measured=_median_ms(costs), target=5),
             Figure(key=f"show.size.{steps}", work=work, unit="KB", measured=size, target=most),
         ]
+    if missing("anywidget") is None:
+        figures.append(_flood(bench))
     return Measured(figures=tuple(figures))
+
+
+def _flood(bench: Bench) -> Figure:
+    """The median of several floods, each of 600 frames on a page of its own, of the worst gap between two pictures."""
+    gaps = []
+    with browsing(bench.folder / "browser") as browser:
+        for _ in range(bench.effort.rounds):
+            page = browser.new_page()
+            inspector = Page(page)
+            inspector.begin()
+            gaps.append(inspector.flood(600))
+            page.close()
+    return Figure(
+        key="show.gap",
+        work="an inspector's page in a flood of 600 frames: worst gap",
+        unit="ms",
+        measured=statistics.median(gaps),
+        target=100,
+    )
 
 
 def _median_ms(costs: list[float]) -> float:

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, Saga
-from sagafsm.notebook.asks import asks
-from sagafsm.notebook.breakage import breakage, marks
-from sagafsm.notebook.controls import controls
-from sagafsm.notebook.panes import panes, picture
-from sagafsm.notebook.sight import Message, Origin, Sight
+from sagafsm.notebook.inspector.asks import asks
+from sagafsm.notebook.inspector.breakage import breakage, marks
+from sagafsm.notebook.inspector.controls import controls
+from sagafsm.notebook.inspector.panes import panes, picture
+from sagafsm.notebook.inspector.sight import Message, Origin, Sight
 from sagafsm.verify.breaking import BREAKS, Break
 from support.looking import Controls
 from support.pages import Page

@@ -11,8 +11,9 @@ import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, OutcomeUnknown, Saga
 from sagafsm.errors import ResourceMissing
-from sagafsm.notebook import forking, inspect
-from sagafsm.notebook.endings import DIED
+from sagafsm.notebook import inspect
+from sagafsm.notebook.inspector import forking
+from sagafsm.notebook.inspector.endings import DIED
 from support.looking import Onlooker, looking
 from support.pages import Page
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagafsm.notebook.overview import MOST_SHOWN, PAGE, Found, Question, overview
+from sagafsm.notebook.store_console.overview import MOST_SHOWN, PAGE, Found, Question, overview
 from sagafsm.store import Summary
 from sagafsm.view.listing import ORDER, summary_standing
 from support.clock import NOON

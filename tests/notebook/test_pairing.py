@@ -7,7 +7,8 @@ import json
 import pytest
 
 from sagafsm import Orchestrator, Saga
-from sagafsm.notebook import inspect, inspector, pairing
+from sagafsm.notebook import inspect, pairing
+from sagafsm.notebook.inspector import inspector
 from sagafsm.reprs import as_text
 from support.looking import looking
 from support.pages import Page

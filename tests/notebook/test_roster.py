@@ -11,9 +11,9 @@ import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, OutcomeUnknown, Saga
 from sagafsm.errors import RequestError
-from sagafsm.notebook.overview import Found
-from sagafsm.notebook.roster import AGES_AFTER, CLOSED, MOST_HEARD, Roster
-from sagafsm.notebook.survey import summary_of, survey
+from sagafsm.notebook.store_console.overview import Found
+from sagafsm.notebook.store_console.roster import AGES_AFTER, CLOSED, MOST_HEARD, Roster
+from sagafsm.notebook.store_console.survey import summary_of, survey
 from sagafsm.store import open_store
 from sagafsm.values import replace
 from support.clock import FakeClock

@@ -12,8 +12,8 @@ import pytest
 from sagafsm import Orchestrator, OutcomeUnknown, Retry, Saga
 from sagafsm.errors import RequestError, SagaError, SagaNotFound, StoreConflict
 from sagafsm.notebook import inspect
-from sagafsm.notebook.endings import DIED
-from sagafsm.notebook.session import CLOSED, READ_ONLY
+from sagafsm.notebook.inspector.endings import DIED
+from sagafsm.notebook.inspector.session import CLOSED, READ_ONLY
 from support.looking import looking
 
 

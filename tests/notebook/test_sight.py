@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sagafsm import Orchestrator, Saga
 from sagafsm.instance import fold
 from sagafsm.notebook.behind import nested_in
-from sagafsm.notebook.sight import Sight, as_of
+from sagafsm.notebook.inspector.sight import Sight, as_of
 from support.clock import FakeClock
 from support.shown import instance_of, lived
 

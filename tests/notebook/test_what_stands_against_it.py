@@ -10,9 +10,10 @@ import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Retry, Saga
 from sagafsm.errors import RequestError
-from sagafsm.notebook import console, inspect, inspection
-from sagafsm.notebook.session import CLOSED
-from sagafsm.notebook.sight import nested_hindrance
+from sagafsm.notebook import console, inspect
+from sagafsm.notebook.inspector import inspection
+from sagafsm.notebook.inspector.session import CLOSED
+from sagafsm.notebook.inspector.sight import nested_hindrance
 from support.looking import Controls, looking
 from support.stores import FailingStore, new_store
 

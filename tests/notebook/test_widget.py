@@ -10,7 +10,7 @@ import pytest
 
 from sagafsm import Orchestrator, Saga
 from sagafsm.notebook import inspect
-from sagafsm.notebook.widget import Inspector
+from sagafsm.notebook.inspector.widget import Inspector
 
 
 @pytest.fixture

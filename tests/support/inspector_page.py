@@ -8,8 +8,8 @@ from pathlib import Path
 
 import attrs
 
-from sagafsm.notebook.commands import obey
-from sagafsm.notebook.widget import Inspector
+from sagafsm.notebook.inspector.commands import obey
+from sagafsm.notebook.inspector.widget import Inspector
 
 SCRIPT = Path(__file__).parents[2] / "sagafsm/notebook/static/inspector.js"
 PAGE = """<!doctype html><html><head><meta charset="utf-8"><style>body{{margin:12px;background:{back}}}</style>
@@ -35,6 +35,48 @@ VIEW = """async (id) => {
   window.ends = { ...window.ends, [id]: await window.widget.render({ model: window.model, el }) };
 }"""
 
+# Sends frames as fast as a page takes them, and returns the longest time in ms between two pictures that it drew.
+FLOOD = """async ([frames]) => {
+  let worst = 0, before = performance.now(), on = true;
+  const tick = () => {
+    const now = performance.now();
+    worst = Math.max(worst, now - before);
+    before = now;
+    if (on) requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+  for (const frame of frames) {
+    window.receive([frame]);
+    await new Promise((done) => setTimeout(done, 5));
+  }
+  await new Promise((done) => setTimeout(done, 50));
+  on = false;
+  return worst;
+}"""
+PANES = {
+    "head": '<p class="sgf-top"><span class="sgf-chip">running</span></p>',
+    "diagram": '<div class="sgf-diagram"><svg><g data-step="charge" data-target="action" tabindex="0" role="button">'
+    '<rect width="80" height="30"></rect></g></svg></div>',
+    "panel": "<details><summary>traceback</summary><p>boom</p></details>",
+    "controls": '<div class="sgf-buttons"><button type="button" data-do="run">Run</button>'
+    '<button type="button" data-open="cancel" aria-expanded="false">Cancel</button></div>'
+    '<form data-form="cancel" data-do="cancel" hidden><input name="reason"><button type="submit">OK</button></form>',
+}
+
+
+def rows(first, end, kind="action"):
+    """Rows of the event table."""
+    return "".join(
+        f'<tr data-number="{number}" data-kind="{kind}"><td><button type="button" class="sgf-go">{number}</button></td>'
+        f"<td>0 s</td><td>StepStarted charge</td><td></td><td><details><summary>payload</summary>{number}</details></td></tr>"
+        for number in range(first, end)
+    )
+
+
+def frame(seq, **told):
+    """A message as a kernel sends it, after three events."""
+    return {"kind": "frame", "seq": seq, "panes": {}, "rows": "", "first": 3, "total": 3, **told}
+
 
 @attrs.define(eq=False)
 class Bench:
@@ -59,6 +101,16 @@ class Bench:
         self.page.set_content(PAGE.format(css=Inspector._css, back=back))
         self.page.evaluate(SETUP, [SCRIPT.read_text(encoding="utf-8"), {"frame": frame}])
         self.view("one")
+
+    def begin(self):
+        """Show an instance of three events, on a page of its own."""
+        self.load(frame(0, full=True, first=0, rows=rows(1, 4), total=3, at=3, live=True, message="", panes=PANES))
+        self.sent()
+
+    def flood(self, number):
+        """Send so many frames, with an event each and a diagram of thirty steps; the worst gap between two pictures."""
+        diagram = PANES["diagram"] * 30
+        return self.page.evaluate(FLOOD, [[_flooding(seq, diagram) for seq in range(1, number + 1)]])
 
     def view(self, name):
         self.page.evaluate(VIEW, name)
@@ -95,3 +147,8 @@ class Bench:
 
     def text(self, selector, view="one"):
         return self.page.inner_text(f"#{view} {selector}")
+
+
+def _flooding(seq, diagram):
+    panes = {"head": PANES["head"].replace("running", f"at {seq}"), "diagram": diagram}
+    return frame(seq, panes=panes, rows=rows(seq + 3, seq + 4), first=seq + 2, total=seq + 3, at=seq + 3)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import attrs
 
 from sagafsm.notebook import inspect
-from sagafsm.notebook.commands import obey
+from sagafsm.notebook.inspector.commands import obey
 
 
 @attrs.define(eq=False)

@@ -13,9 +13,11 @@ from sagafsm import events as e
 from sagafsm.drivers.lease import is_owned
 from sagafsm.errors import RequestError, SagaError, SagaNotFound
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook import behind, endings
-from sagafsm.notebook.running import Drive, Orchestrating, Order
-from sagafsm.notebook.sight import Message, Origin, Place, Sight, nested_hindrance
+from sagafsm.notebook import behind
+from sagafsm.notebook.behind import Orchestrating
+from sagafsm.notebook.inspector import endings
+from sagafsm.notebook.inspector.running import Drive, Order
+from sagafsm.notebook.inspector.sight import Message, Origin, Place, Sight, nested_hindrance
 from sagafsm.steps import Defined
 from sagafsm.verify.breaking import Break, BreakKind, Broken, Target, check_breakable
 from sagafsm.view.panel import outlined

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sagafsm.events import Decision
-from sagafsm.notebook.controls import button, form, json_field, opener, reason
-from sagafsm.notebook.sight import Sight
+from sagafsm.notebook.inspector.controls import button, form, json_field, opener, reason
+from sagafsm.notebook.inspector.sight import Sight
 from sagafsm.record import Block
 from sagafsm.view.page import Html, given, joined, tag
 from sagafsm.view.phrases import BLOCKS, DECISIONS

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sagafsm.notebook.behind import check_orchestrator
-from sagafsm.notebook.board import Console
-from sagafsm.notebook.running import Orchestrating
+from sagafsm.notebook.behind import Orchestrating, check_orchestrator
+from sagafsm.notebook.store_console.board import Console
 
 
 def console(orchestrator: Orchestrating) -> Console:
@@ -19,7 +18,7 @@ def console(orchestrator: Orchestrating) -> Console:
     """
     check_orchestrator(orchestrator)
     try:
-        from sagafsm.notebook.console_widget import LiveConsole  # noqa: PLC0415 - not everybody can load it
+        from sagafsm.notebook.store_console.widget import LiveConsole  # noqa: PLC0415 - not everybody can load it
     except ImportError:
         made: Console = StaticConsole(orchestrator)
     else:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sagafsm.errors import RequestError
-from sagafsm.notebook import orders
+from sagafsm.notebook.inspector import orders
 from sagafsm.opening import NOT_GIVEN
 
 if TYPE_CHECKING:
-    from sagafsm.notebook.inspection import Inspection
+    from sagafsm.notebook.inspector.inspection import Inspection
 
 Command = Mapping[str, Any]
 

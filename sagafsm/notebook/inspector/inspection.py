@@ -11,13 +11,15 @@ from typing import Any
 
 from sagafsm.async_orchestrator import AsyncOrchestrator
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook import behind, forking, orders, pairing
+from sagafsm.notebook import behind, pairing
+from sagafsm.notebook.behind import Orchestrating
 from sagafsm.notebook.following import Follower, Watch
-from sagafsm.notebook.forking import Resources
 from sagafsm.notebook.frames import Frames, Message, Picture
-from sagafsm.notebook.panes import picture
-from sagafsm.notebook.running import Drive, Orchestrating, Order, in_background, present_loop
-from sagafsm.notebook.session import Session
+from sagafsm.notebook.inspector import forking, orders
+from sagafsm.notebook.inspector.forking import Resources
+from sagafsm.notebook.inspector.panes import picture
+from sagafsm.notebook.inspector.running import Drive, Order, in_background, present_loop
+from sagafsm.notebook.inspector.session import Session
 from sagafsm.opening import NOT_GIVEN
 from sagafsm.verify.breaking import BreakKind, Target
 from sagafsm.verify.life import Crashed

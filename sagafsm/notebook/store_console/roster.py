@@ -15,9 +15,9 @@ from sagafsm import events as e
 from sagafsm.errors import RequestError
 from sagafsm.instance import SagaInstance
 from sagafsm.notebook import behind
-from sagafsm.notebook.overview import Found, Overview, Question, overview
-from sagafsm.notebook.running import Orchestrating
-from sagafsm.notebook.survey import summary_of, survey
+from sagafsm.notebook.behind import Orchestrating
+from sagafsm.notebook.store_console.overview import Found, Overview, Question, overview
+from sagafsm.notebook.store_console.survey import summary_of, survey
 from sagafsm.store import Summary
 from sagafsm.view.listing import ORDER
 

@@ -8,16 +8,16 @@ from typing import Any
 import anywidget
 import traitlets
 
-from sagafsm.notebook.commands import obey
-from sagafsm.notebook.forking import Resources
 from sagafsm.notebook.frames import Message
-from sagafsm.notebook.inspection import Inspection
+from sagafsm.notebook.inspector.commands import obey
+from sagafsm.notebook.inspector.forking import Resources
+from sagafsm.notebook.inspector.inspection import Inspection
+from sagafsm.notebook.inspector.panes import STYLES
+from sagafsm.notebook.inspector.session import Session
 from sagafsm.notebook.pairing import publish
-from sagafsm.notebook.panes import STYLES
-from sagafsm.notebook.session import Session
 from sagafsm.view.theme import style
 
-_STATIC = Path(__file__).with_name("static")
+_STATIC = Path(__file__).parents[1] / "static"
 
 
 def _complete(_: object, widget: Inspector) -> Message:

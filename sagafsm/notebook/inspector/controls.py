@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sagafsm.notebook.icons import icon
-from sagafsm.notebook.sight import Sight
+from sagafsm.notebook.inspector.icons import icon
+from sagafsm.notebook.inspector.sight import Sight
 from sagafsm.view.page import Html, given, joined, tag
 from sagafsm.view.panel import to_undo
 

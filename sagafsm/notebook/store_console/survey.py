@@ -9,7 +9,7 @@ from typing import Any
 
 from sagafsm.errors import SagaNotFound
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook.overview import Found
+from sagafsm.notebook.store_console.overview import Found
 from sagafsm.store import Owner, Store, Summary
 
 # Of each kind so many are read at most, those with the least ids.

@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 import attrs
 
 from sagafsm.async_orchestrator import AsyncOrchestrator
-from sagafsm.orchestrator import Orchestrator
+from sagafsm.notebook.behind import Orchestrating
 from sagafsm.values import replace
 
 T = TypeVar("T")
-Orchestrating = Orchestrator | AsyncOrchestrator
 # What is asked of an orchestrator; an async one answers with an awaitable.
 Order = Callable[[Any], Any]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sagafsm.notebook.controls import button
 from sagafsm.notebook.frames import Picture
-from sagafsm.notebook.overview import MOST_SHOWN, PAGE, Overview
-from sagafsm.notebook.roster import Glance
-from sagafsm.notebook.survey import EACH
+from sagafsm.notebook.inspector.controls import button
+from sagafsm.notebook.store_console.overview import MOST_SHOWN, PAGE, Overview
+from sagafsm.notebook.store_console.roster import Glance
+from sagafsm.notebook.store_console.survey import EACH
 from sagafsm.view import listing
 from sagafsm.view.page import Html, card, chip, given, joined, tag
 from sagafsm.view.phrases import count

@@ -8,15 +8,15 @@ from typing import Any
 import anywidget
 import traitlets
 
-from sagafsm.notebook.board import Console, heed
-from sagafsm.notebook.console_panes import STYLES
+from sagafsm.notebook.behind import Orchestrating
 from sagafsm.notebook.frames import Message
+from sagafsm.notebook.inspector.widget import Inspector
 from sagafsm.notebook.pairing import publish
-from sagafsm.notebook.running import Orchestrating
-from sagafsm.notebook.widget import Inspector
+from sagafsm.notebook.store_console.board import Console, heed
+from sagafsm.notebook.store_console.panes import STYLES
 from sagafsm.view.theme import style
 
-_STATIC = Path(__file__).with_name("static")
+_STATIC = Path(__file__).parents[1] / "static"
 
 
 def script() -> str:

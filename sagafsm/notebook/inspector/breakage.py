@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sagafsm.notebook.controls import button, field
-from sagafsm.notebook.icons import icon
-from sagafsm.notebook.sight import Place, Sight, nested_hindrance
+from sagafsm.notebook.inspector.controls import button, field
+from sagafsm.notebook.inspector.icons import icon
+from sagafsm.notebook.inspector.sight import Place, Sight, nested_hindrance
 from sagafsm.verify.breaking import Break, BreakKind
 from sagafsm.view.page import Html, heading, joined, tag
 from sagafsm.view.panel import outlined

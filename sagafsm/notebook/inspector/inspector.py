@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sagafsm.errors import SagaError, StoreError
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook.behind import check_orchestrator
-from sagafsm.notebook.forking import Resources
-from sagafsm.notebook.inspection import Inspection
-from sagafsm.notebook.running import Orchestrating, present_loop
-from sagafsm.notebook.session import Session
+from sagafsm.notebook.behind import Orchestrating, check_orchestrator
+from sagafsm.notebook.inspector.forking import Resources
+from sagafsm.notebook.inspector.inspection import Inspection
+from sagafsm.notebook.inspector.running import present_loop
+from sagafsm.notebook.inspector.session import Session
 from sagafsm.reprs import as_text
 
 
@@ -79,6 +79,6 @@ def _widget() -> type[Inspection]:
     Raises:
         ImportError: anywidget is not there.
     """
-    from sagafsm.notebook.widget import Inspector  # noqa: PLC0415 - not everybody can load it
+    from sagafsm.notebook.inspector.widget import Inspector  # noqa: PLC0415 - not everybody can load it
 
     return Inspector

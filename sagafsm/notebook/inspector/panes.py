@@ -8,11 +8,11 @@ from datetime import timedelta
 from sagafsm.definition import Definition
 from sagafsm.events import InstanceBlocked
 from sagafsm.instance import SagaInstance
-from sagafsm.notebook.asks import asks
-from sagafsm.notebook.breakage import breakage, marks
-from sagafsm.notebook.controls import button, controls, trail
 from sagafsm.notebook.frames import Picture
-from sagafsm.notebook.sight import Sight
+from sagafsm.notebook.inspector.asks import asks
+from sagafsm.notebook.inspector.breakage import breakage, marks
+from sagafsm.notebook.inspector.controls import button, controls, trail
+from sagafsm.notebook.inspector.sight import Sight
 from sagafsm.view import diagram, event_table, head, panel, timeline
 from sagafsm.view.attempts import attempts
 from sagafsm.view.page import Html, joined, tag

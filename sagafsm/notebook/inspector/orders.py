@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagafsm.errors import RequestError, listed
-from sagafsm.notebook.running import Order
+from sagafsm.notebook.inspector.running import Order
 from sagafsm.opening import NOT_GIVEN
 
 DECISIONS = ("retry", "resolve(result)", "resolve(not_done)", "resolve(undone)", "compensate", "skip", "abandon")

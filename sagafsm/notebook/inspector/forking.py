@@ -7,9 +7,10 @@ from typing import Any
 
 from sagafsm.async_orchestrator import AsyncOrchestrator
 from sagafsm.errors import SagaError
-from sagafsm.notebook.running import Orchestrating, on_loop
-from sagafsm.notebook.session import Session
-from sagafsm.notebook.sight import Origin
+from sagafsm.notebook.behind import Orchestrating
+from sagafsm.notebook.inspector.running import on_loop
+from sagafsm.notebook.inspector.session import Session
+from sagafsm.notebook.inspector.sight import Origin
 
 # What a fork is given: never the original's.
 Resources = Mapping[str, Any] | Callable[[], Mapping[str, Any]]

@@ -9,15 +9,15 @@ from typing import Any
 
 from sagafsm.errors import RequestError
 from sagafsm.notebook import pairing
-from sagafsm.notebook.commands import obey
-from sagafsm.notebook.console_panes import picture, static_card
+from sagafsm.notebook.behind import Orchestrating
 from sagafsm.notebook.following import Follower, Watch
 from sagafsm.notebook.frames import Frames, Message, Picture
-from sagafsm.notebook.inspection import Inspection
-from sagafsm.notebook.inspector import session_of
-from sagafsm.notebook.roster import Roster
-from sagafsm.notebook.running import Orchestrating
-from sagafsm.notebook.session import Session
+from sagafsm.notebook.inspector.commands import obey
+from sagafsm.notebook.inspector.inspection import Inspection
+from sagafsm.notebook.inspector.inspector import session_of
+from sagafsm.notebook.inspector.session import Session
+from sagafsm.notebook.store_console.panes import picture, static_card
+from sagafsm.notebook.store_console.roster import Roster
 
 # A look reads up to some thousand rows: not more often than so many seconds.
 PERIOD = 2.0

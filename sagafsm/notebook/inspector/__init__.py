@@ -1,0 +1,1 @@
+"""One instance, looked at live, driven, broken and decided."""
