@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from typing import Any
 
 # What draws the values of the core: imported when the first of them is shown, for nobody else has to pay for it.
 _DRAWN_BY = "showing"
+# Control characters but for the end of a line and a tabulator, and those that set the direction of what follows.
+_MOVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @functools.singledispatch
@@ -24,7 +27,7 @@ def mimebundle(value: object) -> dict[str, str]:
     It is `str(value)`, and not its repr, that stands where there is no HTML: a notebook's last line is read by people.
     """
     html = as_html(value)
-    return {"text/plain": as_text(value)} | ({} if html is None else {"text/html": html})
+    return {"text/plain": told(value)} | ({} if html is None else {"text/html": html})
 
 
 def _load() -> None:
@@ -44,6 +47,11 @@ def as_text(value: object) -> str:
     return str(value) if tell is as_text.dispatch(object) else tell(value)
 
 
+def told(value: object) -> str:
+    """A value in words, without a character that would move a terminal's cursor or turn what is behind it around."""
+    return _MOVING.sub("\ufffd", as_text(value))
+
+
 class Shown:
     """A value that a notebook shows as what draws its type draws it.
 
@@ -60,4 +68,4 @@ class Shown:
         if cycle or len(printer.stack) > 1:
             printer.text(repr(self))
             return
-        printer.text(as_text(self))
+        printer.text(told(self))

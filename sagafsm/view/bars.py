@@ -158,11 +158,13 @@ def drawn(bar: Bar, *, interactive: bool) -> Html:
 def _word(bar: Bar) -> Html | None:
     look = bar.look
     if bar.is_open:
-        return filled('<text x="{:.2f}%" dx="5" y="4">{}</text>', bar.left + bar.width, look.short)
+        return filled('<text x="{:.2f}%" dx="5" y="4">{}</text> ', bar.left + bar.width, look.short)
     fits = bar.many == 1 and bar.width * _NARROW / 100 >= len(look.word) * 5.6 + 9
     if look.shape != "action" or not fits:
         return None
-    return filled('<text class="sgf-word sgf-on-{}" x="{:.2f}%" dx="6" y="4">{}</text>', look.tone, bar.left, look.word)
+    return filled(
+        '<text class="sgf-word sgf-on-{}" x="{:.2f}%" dx="6" y="4">{}</text> ', look.tone, bar.left, look.word
+    )
 
 
 def swatch(look: Look) -> Html:

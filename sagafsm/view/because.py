@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sagafsm import events as e
 from sagafsm.view.page import Html, given, joined, tag
-from sagafsm.view.payloads import CUT, message, short_payload, traceback
+from sagafsm.view.payloads import CUT, message, short_payload, shortened, traceback
 from sagafsm.view.phrases import BLOCKS, DOUBTS, RESIDUES
 from sagafsm.view.times import seconds
 
@@ -18,7 +18,7 @@ _EVIDENCE = {"probe": "as the probe says", "child": "as the nested saga says"}
 def because(event: e.Event, *, cut: int = CUT) -> Html:
     """All of it, payloads and tracebacks folded; a payload is cut at `cut` characters, with its whole size told."""
     error: e.RecordedError | None = getattr(event, "error", None)
-    words = [*_own(event), *_shared(event), *([] if error is None else [message(error, limit=cut)])]
+    words = [*_own(event), *_shared(event, cut), *([] if error is None else [message(error, limit=cut)])]
     values = ((what, getattr(event, name, None)) for what, name in _PAYLOADS)
     return joined(
         tag("p", joined(*words, between="; ")) if words else None,
@@ -58,7 +58,7 @@ def _parked(event: e.ChildParked) -> Iterator[Html]:
         yield joined("waits for a signal")
 
 
-def _shared(event: e.Event) -> Iterator[Html]:
+def _shared(event: e.Event, limit: int) -> Iterator[Html]:
     """What events of several kinds tell."""
     told = event.__dict__
     if told.get("attempt", 0) > 1:
@@ -66,6 +66,6 @@ def _shared(event: e.Event) -> Iterator[Html]:
     if told.get("retry_at") is not None:
         yield joined(f"again in {seconds(max(told['retry_at'] - event.at, timedelta(0)))}")
     if told.get("by"):
-        yield joined("by ", given(told["by"]))
+        yield joined("by ", shortened(told["by"], limit=limit))
     if told.get("reason") and not isinstance(event, (e.InstanceBlocked, e.StepInDoubt)):
-        yield given(told["reason"])
+        yield shortened(told["reason"], limit=limit)

@@ -48,8 +48,10 @@ class Comparison(Shown):
     def __str__(self) -> str:
         if self.divergence is None:
             return f"{self.one.id!r} and {self.other.id!r} went the same way, {count(len(self.pairs), 'event')} long"
-        told = (_words(event) for event in self.pairs[self.divergence])
-        first, second = told
+        mine, yours = self.pairs[self.divergence]
+        first, second = _words(mine), _words(yours)
+        if first == second and mine is not None and yours is not None:
+            first, second = _differing(mine, yours)
         names = f"{self.one.id!r} and {self.other.id!r}"
         return f"{names} first differ at event {self.divergence + 1}: {first}, but {second}"
 
@@ -57,11 +59,15 @@ class Comparison(Shown):
 def comparison(one: SagaInstance, other: SagaInstance) -> Comparison:
     """Two instances compared by what happened: kind, step, outcome, values, state; not by times and keys."""
     pairs = tuple(zip_longest(one.history, other.history))
-    differing = (place for place, (mine, yours) in enumerate(pairs) if _essence(mine) != _essence(yours))
+    differing = (place for place, pair in enumerate(pairs) if not _same(pair, one.id, other.id))
     return Comparison(one=one, other=other, pairs=pairs, divergence=next(differing, None))
 
 
-def _essence(event: e.Event | None) -> Any:
+def _same(pair: tuple[e.Event | None, e.Event | None], mine: str, yours: str) -> bool:
+    return bool(_essence(pair[0], mine) == _essence(pair[1], yours))
+
+
+def _essence(event: e.Event | None, instance_id: str) -> Any:
     """What of an event counts: another run of the same course has the same."""
     if event is None:
         return None
@@ -70,8 +76,8 @@ def _essence(event: e.Event | None) -> Any:
         told.pop("id")
     error = told.get("error")
     if error is not None:
-        # A traceback has the lines of files, which are not what happened.
-        told["error"] = (error.type, error.message)
+        # A traceback has the lines of files, which are not what happened; what fails within a nested saga tells its id.
+        told["error"] = (error.type, error.message.replace(f"'{instance_id}/", "'/"))
     return type(event), told, event.__dict__.get("retry_at") is not None
 
 
@@ -99,7 +105,7 @@ def _table(found: Comparison) -> Html:
     shown = found.pairs[since : since + MOST_ROWS]
     titles = ("", found.one.id, found.other.id, "")
     head = tag("tr", *(tag("th", given(title), scope="col") for title in titles))
-    rows = list(_rows(shown, since, found.divergence))
+    rows = list(_rows(found, shown, since))
     rest = len(found.pairs) - since - len(shown)
     before = [_told(f"{count(since, 'event')} before, the same in both")] if since else []
     after = [_told(f"… {count(rest, 'event')} more")] if rest else []
@@ -111,9 +117,10 @@ def _told(words: str) -> Html:
     return tag("tr", tag("td", words, colspan="4", class_="sgf-dim"))
 
 
-def _rows(pairs: Sequence[tuple[e.Event | None, e.Event | None]], since: int, first: int | None) -> Iterator[Html]:
+def _rows(found: Comparison, pairs: Sequence[tuple[e.Event | None, e.Event | None]], since: int) -> Iterator[Html]:
+    first = found.divergence
     for place, (mine, yours) in enumerate(pairs, start=since):
-        same = _essence(mine) == _essence(yours)
+        same = _same((mine, yours), found.one.id, found.other.id)
         word = "first difference" if place == first else "" if same else "differs"
         yield tag(
             "tr",
@@ -139,6 +146,14 @@ def _words(event: e.Event | None) -> str:
         return "nothing more"
     value = _value(event)
     return str(event) if value is None else f"{event} ({cut(value, _LONGEST)})"
+
+
+def _differing(mine: e.Event, yours: e.Event) -> tuple[str, str]:
+    """The first thing in which events differ whose words are the same, such as by whom a decision was made."""
+    first, second = mine.__dict__, yours.__dict__
+    names = (name for name in first if name not in _TIMES and first[name] != second.get(name))
+    name = next(names, "")
+    return tuple(f"{one} ({name} {cut(str(one.__dict__.get(name)), _LONGEST)})" for one in (mine, yours))  # type: ignore[return-value]
 
 
 def _value(event: e.Event) -> str | None:

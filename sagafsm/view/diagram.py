@@ -11,8 +11,9 @@ import attrs
 from sagafsm.events import StepOutline
 from sagafsm.instance import SagaInstance
 from sagafsm.view.layout import Edge, Label, Layout, Placed, Point, Rect, layout
-from sagafsm.view.lettering import cut, wrapped
+from sagafsm.view.lettering import cut, width_of, wrapped
 from sagafsm.view.page import Html, escaped, tag
+from sagafsm.view.phrases import count
 from sagafsm.view.scene import Box, Marks, Target, scene
 from sagafsm.view.signs import sign
 from sagafsm.view.words import READY, Standing
@@ -25,7 +26,7 @@ _LEAST = 0.8
 
 STYLE: Final = """
 & .sgf-diagram{overflow-x:auto;margin:8px 0}
-& .sgf-d{display:block;max-width:100%;height:auto;font-family:inherit}
+& .sgf-d{display:block;max-width:100%;height:auto;font-family:inherit;direction:ltr;fill:#000;stroke:none}
 & .sgf-d g{--c:var(--none);--b:var(--none-bg);--s:var(--edge)}
 & .sgf-d .good{--c:var(--good);--b:var(--good-bg);--s:var(--good)}
 & .sgf-d .now{--c:var(--now);--b:var(--now-bg);--s:var(--now)}
@@ -100,7 +101,8 @@ def diagram(
     role = "group" if interactive else "img"
     told = "; ".join(["Diagram", *(one.box.told for one in drawn.placed)])
     svg = (
-        f'<svg class="sgf-d" id="{escaped(uid)}" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'<svg class="sgf-d" fill="none" stroke="currentColor" id="{escaped(uid)}" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'style="min-width:{round(width * _LEAST)}px" role="{role}" aria-label="{escaped(told)}">{"".join(parts)}</svg>'
     )
     return tag("div", Html(svg), class_="sgf-diagram")
@@ -133,6 +135,7 @@ def _action(one: Placed, pen: _Pen) -> str:
     room = rect.width - 12 - _SIGN
     lines = wrapped(box.title, room, _BOLD)
     calls = f" · attempt {box.attempts}" if box.attempts > 1 else ""
+    calls += f" · {count(box.folded, 'step')}" if box.folded else ""
     extra = " · pivot" if box.pivot else " · signal" if box.kind == "wait" and "signal" not in box.action.word else ""
     status = cut(f"{box.action.word}{calls}{extra}", rect.width - 20, WORD)
     first = rect.y + (20 if len(lines) == 1 else 15)
@@ -142,7 +145,7 @@ def _action(one: Placed, pen: _Pen) -> str:
     signs += [sign("flag", rect.right - 19, rect.bottom - 18)] if box.pivot else []
     radius = 25 if box.kind == "wait" else 8
     classes = _classes(box, "action", box.action, pen, here=box.is_current)
-    told = f"<title>{escaped(box.told)}</title>"
+    told = f"<title>{escaped(box.told)}</title> "
     shape = _rect(rect, radius)
     return f'<g class="{classes}"{pen.attributes(box, "action")}>{told}{shape}{"".join(texts)}{"".join(signs)}</g>'
 
@@ -150,11 +153,13 @@ def _action(one: Placed, pen: _Pen) -> str:
 def _frame(one: Placed, pen: _Pen) -> str:
     """A nested saga: its title and how it stands, above what is drawn in it."""
     box, rect = one.box, one.rect
-    word = cut(box.action.word, 90, WORD)
-    title = cut(box.title, rect.width - 40 - _SIGN - 90, _BOLD)
+    free = rect.width - 40 - _SIGN
+    # In a narrow one the word gives way: the sign tells how it stands, too.
+    word = cut(box.action.word, max(free - width_of(box.title, _BOLD), min(90.0, free / 3)), WORD)
+    title = cut(box.title, free - width_of(word, WORD), _BOLD)
     texts = _text(title, rect.x + 10, rect.y + 17, "n") + _text(word, rect.right - 24, rect.y + 17, anchor="end")
     classes = _classes(box, "action", box.action, pen, here=box.is_current)
-    told = f"<title>{escaped(box.told)}</title>"
+    told = f"<title>{escaped(box.told)}</title> "
     inside = f"{told}{_rect(rect, 10)}{texts}{sign(box.action.sign, rect.right - 19, rect.y + 7)}"
     return f'<g class="f {classes}"{pen.attributes(box, "action")}>{inside}</g>'
 
@@ -165,7 +170,7 @@ def _compensation(box: Box, undo: Standing, pill: Rect, pen: _Pen) -> str:
     name = "back" if undo.sign == "empty" else undo.sign
     told = f"compensation of {box.title}" + ("" if undo == READY else f": {undo.word}")
     inside = (
-        f"<title>{escaped(told)}</title>{_rect(pill, 11)}"
+        f"<title>{escaped(told)}</title> {_rect(pill, 11)}"
         f"{sign(name, pill.x + 8, pill.y + 5)}{_text(word, pill.x + 26, pill.y + 15)}"
     )
     return f'<g class="{classes}"{pen.attributes(box, "compensation")}>{inside}</g>'
@@ -176,9 +181,9 @@ def _mark(text: str, x: float, y: float) -> str:
     shown = cut(text, 118, 10)
     wide = min(126.0, len(shown) * 6.2 + 12)
     return (
-        f'<g class="m"><title>{escaped(text)}</title>{_rect(Rect(x, y - 8, wide, 15), 7)}'
+        f'<g class="m"><title>{escaped(text)}</title> {_rect(Rect(x, y - 8, wide, 15), 7)}'
         f'<text x="{_n(x + 6)}" y="{_n(y + 3)}" textLength="{_n(wide - 12)}" lengthAdjust="spacingAndGlyphs">'
-        f"{escaped(shown)}</text></g>"
+        f"{escaped(shown)}</text> </g>"
     )
 
 
@@ -246,7 +251,8 @@ def _rect(rect: Rect, radius: float) -> str:
 
 def _text(text: str, x: float, y: float, class_: str = "", anchor: str = "") -> str:
     named = (f' class="{class_}"' if class_ else "") + (f' text-anchor="{anchor}"' if anchor else "")
-    return f'<text x="{_n(x)}" y="{_n(y)}"{named}>{escaped(text)}</text>'
+    # A space behind it: where a site drops the drawing and keeps its words, they stay apart.
+    return f'<text x="{_n(x)}" y="{_n(y)}"{named}>{escaped(text)}</text> '
 
 
 def _n(number: float) -> str:

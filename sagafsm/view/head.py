@@ -67,6 +67,8 @@ def _waits(instance: SagaInstance) -> Iterator[Html]:
     if instance.awaited:
         names = joined(*(code(name) for name in instance.awaited), between=" or ")
         yield joined(tag("b", "waits for signal "), names)
+    if instance.deadline is not None and not instance.is_at_rest:
+        yield joined(tag("b", "goes back unless it ends by "), moment(instance.deadline))
     if instance.wake_at is not None and not instance.is_at_rest:
         yield joined(tag("b", "goes on by itself at "), moment(instance.wake_at))
 

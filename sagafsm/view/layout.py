@@ -147,6 +147,8 @@ class _Stood:
 
 def layout(columns: Sequence[Column], *, width: float = WIDTH) -> Layout:
     """The places of everything, in rows as wide as this at most, unless one column alone is wider."""
+    if not columns:
+        return Layout(2 * ENDS, 22.0, (), (), ())
     inner = _inside(columns, width - 2 * ENDS)
     moved = inner.moved(ENDS, 14.0)
     first = next((one for one in moved.placed if one.box.path in {b.path for b in columns[0].boxes}), None)
@@ -159,7 +161,7 @@ def layout(columns: Sequence[Column], *, width: float = WIDTH) -> Layout:
     edges = [*moved.edges]
     has_begun = any(box.number for box in columns[0].boxes)
     edges += [Edge("forward", _curve((start[0] + 5, start[1]), (r.x, r.middle)), has_begun) for r in begins]
-    is_over = all(box.goes for box in columns[-1].boxes)
+    is_over = all(box.goes and box.action.tone != "bad" for box in columns[-1].boxes)
     edges += [Edge("forward", _curve((r.right, r.middle), (end[0] - 8, end[1])), is_over) for r in ends]
     return attrs.evolve(
         moved,

@@ -10,12 +10,18 @@ import unicodedata
 _WIDE, _CAPITAL, _PLAIN, _NARROW = 1.08, 0.76, 0.62, 0.36
 _SLIM = frozenset("iljtfrI.,:;'|!()[] ")
 _BROAD = frozenset("mwMW@%")
+_PILED = re.compile("(?<=[\u0300-\u036f\u0483-\u0489]{3})[\u0300-\u036f\u0483-\u0489]+")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def width_of(text: str, size: float) -> float:
     """The room that a line of text takes, in pixels, with letters of that size."""
-    return sum(map(_share, text)) * size
+    return sum(map(_share, _PILED.sub(_spread, text))) * size
+
+
+def _spread(pile: re.Match[str]) -> str:
+    # Marks piled on one letter are put beside it, sooner or later.
+    return "x" * len(pile[0])
 
 
 @functools.lru_cache(maxsize=4_096)

@@ -15,7 +15,7 @@ from sagafsm.view.payloads import message, payload, traceback
 from sagafsm.view.phrases import DOUBTS
 from sagafsm.view.steps import kinds, named, policy, undoing
 from sagafsm.view.times import seconds
-from sagafsm.view.words import action_standing
+from sagafsm.view.words import action_standing, phase_of
 
 STYLE = """
 & .sgf-panel .sgf-head{margin:10px 0 4px;font-size:13px}
@@ -59,7 +59,7 @@ def panel(
         )
     return tag(
         "div",
-        _title(outline, record, path, "pending" if owner is None else owner.phase),
+        _title(outline, record, path, "pending" if owner is None else phase_of(owner)),
         *parts,
         _policy(step),
         _next(instance),
@@ -90,7 +90,7 @@ def _defined(definition: Definition, path: str) -> StepDefinition | None:
 
 
 def _title(outline: e.StepOutline, record: StepRecord | None, path: str, phase: str) -> Html:
-    action, undo = action_standing(outline, record), undoing(outline, record, phase)
+    action, undo = action_standing(outline, record, phase), undoing(outline, record, phase)
     above = path.rpartition("/")[0]
     special = kinds(outline)
     return joined(

@@ -49,10 +49,14 @@ def short_payload(what: str, text: str, *, limit: int = CUT) -> Html:
 
 def message(error: RecordedError, *, limit: int = CUT) -> Html:
     """An error's type and message; cut where it is long."""
-    told = str(error)
-    if len(told) <= limit:
-        return given(told)
-    return joined(given(cut(told, limit)), f" ({len(told):,} characters, first {limit:,} shown)")
+    return shortened(str(error), limit=limit)
+
+
+def shortened(text: str, *, limit: int = CUT) -> Html:
+    """A text that somebody gave; cut where it is long, with its whole length told."""
+    if len(text) <= limit:
+        return given(text)
+    return joined(given(cut(text, limit)), f" ({len(text):,} characters, first {limit:,} shown)")
 
 
 def traceback(error: RecordedError | None, *, limit: int = CUT) -> Html | None:

@@ -11,13 +11,16 @@ from sagafsm.events import StepOutline
 from sagafsm.instance import SagaInstance
 from sagafsm.machine import units_of
 from sagafsm.record import StepRecord
-from sagafsm.view.words import NO_WAY_BACK, READY, Standing, action_standing, undo_standing
+from sagafsm.view.payloads import cut
+from sagafsm.view.phrases import count
+from sagafsm.view.words import NO_WAY_BACK, READY, Standing, action_standing, phase_of, undo_standing
 
 Target = Literal["action", "compensation"]
 Marks = Mapping[tuple[str, Target], str]
 # Sagas nested deeper than this are one box with a count.
 DEEPEST = 2
-_BEING_UNDONE = ("running", "waiting", "parked", "failed")
+# A title of 200 letters is said twice for each of 50 steps: so much of it tells one from the other.
+_LONGEST = 80
 _BLOCKED = Standing("blocked", "asked", "hand")
 
 
@@ -26,7 +29,8 @@ class Box:
     """A step: its action and its compensation (None: nothing undoes it), each with how it stands.
 
     `number` is its place in the order of first start, 0 when it has not begun; `goes` and `goes_back` tell whether the
-    way forward, or back, has come by. `columns` are those of a nested saga that is drawn in it.
+    way forward, or back, has come by. `columns` are those of a nested saga that is drawn in it; `folded` is the number
+    of steps of one that is not.
     """
 
     path: str
@@ -44,13 +48,15 @@ class Box:
     effect: bool = True
     action_mark: str | None = None
     undo_mark: str | None = None
+    folded: int = 0
     columns: tuple[Column, ...] = ()
 
     @property
     def told(self) -> str:
         """All of it in words."""
         calls = f", attempt {self.attempts}" if self.attempts > 1 else ""
-        parts = [f"{self.title}: {self.action.word}{calls}"]
+        parts = [f"{cut(self.title, _LONGEST)}: {self.action.word}{calls}"]
+        parts += [f"a nested saga of {count(self.folded, 'step')}"] if self.folded else []
         parts += ["pivot: no way back after it"] if self.pivot else []
         parts += [f"breaks on purpose: {self.action_mark}"] if self.action_mark else []
         if self.undo is not None:
@@ -110,13 +116,18 @@ def _box(step: StepOutline, instance: SagaInstance | None, prefix: str, sight: _
     path = prefix + step.name
     record = None if instance is None else instance.steps.get(step.name)
     phase = "pending" if instance is None else instance.phase
-    undo = undo_standing(step, record, phase)
-    action = action_standing(step, record)
+    stands_in = "pending" if instance is None else phase_of(instance)
+    undo = undo_standing(step, record, stands_in)
+    action = action_standing(step, record, stands_in)
     is_undoing = record is not None and record.undo is not None
     if path in sight.blocked:
-        action, undo = (action, _BLOCKED) if is_undoing else (_BLOCKED, undo)
+        blocks_undo = is_undoing or sight.blocked[path] == "compensation_failed"
+        action, undo = (action, _BLOCKED) if blocks_undo else (_BLOCKED, undo)
     here = instance is not None and not instance.is_at_rest and _is_here(step, record, instance)
-    inside = step.kind == "saga" and depth < DEEPEST
+    child = sight.nested.get(path)
+    # How the steps of a nested saga stand nobody can say who does not have its instance.
+    is_known = child is not None or record is None or record.status == "pending"
+    inside = step.kind == "saga" and depth < DEEPEST and is_known
     return Box(
         path=path,
         title=step.title or step.name,
@@ -137,7 +148,8 @@ def _box(step: StepOutline, instance: SagaInstance | None, prefix: str, sight: _
         effect=step.effect,
         action_mark=sight.marks.get((path, "action")),
         undo_mark=sight.marks.get((path, "compensation")),
-        columns=_columns(step.steps, sight.nested.get(path), f"{path}/", sight, depth=depth + 1) if inside else (),
+        folded=len(step.steps) if step.kind == "saga" and not inside else 0,
+        columns=_columns(step.steps, child, f"{path}/", sight, depth=depth + 1) if inside else (),
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from itertools import islice
+
 from sagafsm import events as e
 from sagafsm.definition import Definition
-from sagafsm.errors import DefinitionError, SagaFailed, SagaUnfinished, listed
+from sagafsm.errors import DefinitionError, SagaError, SagaFailed, SagaUnfinished, listed
 from sagafsm.finding import Found
 from sagafsm.instance import SagaInstance
 from sagafsm.recovery import RecoveryReport
@@ -13,7 +16,7 @@ from sagafsm.view import compare, document, event_table, listing, text
 from sagafsm.view.because import because
 from sagafsm.view.document import snapshot
 from sagafsm.view.page import Html, bullets, card, chip, given, joined, tag
-from sagafsm.view.payloads import message, traceback
+from sagafsm.view.payloads import message, shortened, traceback
 from sagafsm.view.phrases import count
 from sagafsm.view.theme import style
 from sagafsm.view.times import moment
@@ -22,6 +25,8 @@ from sagafsm.view.times import moment
 MOST_EVENTS = 200
 # So many instances that `find` gives are shown, of thousands perhaps.
 MOST_FOUND = 20
+# So many errors of a recovery are told.
+MOST_ERRORS = 50
 _SHORT_CUT = 400
 
 
@@ -90,18 +95,21 @@ def _(error: e.RecordedError) -> str:
 def _(error: SagaFailed | SagaUnfinished) -> str:
     title = tag("p", chip(type(error).__name__, "bad" if isinstance(error, SagaFailed) else "late"))
     return joined(
-        card(style(), title, tag("p", given(str(error))), label=type(error).__name__), Html(snapshot(error.instance))
+        card(style(), title, tag("p", shortened(str(error))), label=type(error).__name__),
+        Html(snapshot(error.instance)),
     )
 
 
 @as_html.register
 def _(report: RecoveryReport) -> str:
     title = tag("p", tag("b", "recovery"), " ", *_counted(report), class_="sgf-top")
-    errors = (
-        joined(tag("b", given(key)), ": ", given(f"{type(error).__name__}: {error}"))
-        for key, error in report.errors.items()
-    )
-    resumed = tag("p", "resumed: ", given(listed(report.resumed))) if report.resumed else None
+    errors = [
+        joined(tag("b", given(key)), ": ", shortened(f"{type(error).__name__}: {error}", limit=_SHORT_CUT))
+        for key, error in islice(report.errors.items(), MOST_ERRORS)
+    ]
+    left = len(report.errors) - len(errors)
+    errors += [joined(f"… {left:,} more in .errors")] if left else []
+    resumed = tag("p", "resumed: ", shortened(listed(report.resumed))) if report.resumed else None
     return card(style(), title, resumed, bullets(*errors), label="Recovery")
 
 
@@ -117,7 +125,10 @@ def _(found: compare.Comparison) -> str:
 
 @as_html.register
 def _(found: Found) -> str:
-    summaries = found.peek(MOST_FOUND)
+    try:
+        summaries = found.peek(MOST_FOUND)
+    except SagaError as error:
+        return card(style(), tag("p", given(str(error))), label="Instances found")
     return card(
         style(listing.STYLE), listing.listing(summaries, more=found.is_more_than(MOST_FOUND)), label="Instances found"
     )
@@ -125,4 +136,6 @@ def _(found: Found) -> str:
 
 @as_text.register
 def _(found: Found) -> str:
-    return text.listing_text(found.peek(MOST_FOUND), more=found.is_more_than(MOST_FOUND))
+    with contextlib.suppress(SagaError):
+        return text.listing_text(found.peek(MOST_FOUND), more=found.is_more_than(MOST_FOUND))
+    return repr(found)

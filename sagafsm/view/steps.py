@@ -16,7 +16,7 @@ from sagafsm.view.page import Html, filled, given, joined, tag
 from sagafsm.view.payloads import cut, short_payload
 from sagafsm.view.phrases import count
 from sagafsm.view.times import seconds
-from sagafsm.view.words import NO_WAY_BACK, READY, Standing, action_standing, undo_standing
+from sagafsm.view.words import NO_WAY_BACK, READY, Standing, action_standing, phase_of, undo_standing
 
 STYLE = """
 & .sgf-steps{width:100%;border-spacing:0}
@@ -113,13 +113,13 @@ def kinds(step: StepOutline) -> list[str]:
 
 
 def _standing(step: StepOutline, instance: SagaInstance, limit: int | None) -> Html:
-    record = instance.steps.get(step.name)
+    record, phase = instance.steps.get(step.name), phase_of(instance)
     result = None if record is None or limit is None else record.result_json
     told = Html() if result is None or limit is None else short_payload("", result, limit=limit)
     return filled(
         "<td>{}</td><td>{}</td>{}",
-        _stands(action_standing(step, record), 0 if record is None else record.action.attempt),
-        _stands(undoing(step, record, instance.phase), 0 if record is None else record.compensation.attempt),
+        _stands(action_standing(step, record, phase), 0 if record is None else record.action.attempt),
+        _stands(undoing(step, record, phase), 0 if record is None else record.compensation.attempt),
         "" if limit is None else filled("<td>{}</td>", told),
     )
 

@@ -15,7 +15,7 @@ from sagafsm.view.payloads import cut
 from sagafsm.view.phrases import BLOCKS, DECISIONS, RESIDUES, count
 from sagafsm.view.steps import kinds, policy
 from sagafsm.view.times import age, seconds
-from sagafsm.view.words import action_standing, undo_standing
+from sagafsm.view.words import action_standing, phase_of, undo_standing
 
 _WIDEST = 40
 _LONGEST_LINE = 160
@@ -36,9 +36,10 @@ def instance_text(instance: SagaInstance) -> str:
 
 def _standing(step: e.StepOutline, instance: SagaInstance) -> tuple[str, str]:
     record = instance.steps.get(step.name)
-    action = action_standing(step, record).word
+    phase = phase_of(instance)
+    action = action_standing(step, record, phase).word
     calls = 0 if record is None else record.action.attempt
-    undo = undo_standing(step, record, instance.phase)
+    undo = undo_standing(step, record, phase)
     told = undo.word if undo.tone not in ("none", "quiet") else ""
     return action + (f", {calls} attempts" if calls > 1 else ""), told
 

@@ -22,7 +22,7 @@ STYLE = """
 & .sgf-lanes div{height:20px;padding:0 10px 0 6px;overflow:hidden;line-height:20px;text-overflow:ellipsis;
 white-space:nowrap;overflow-wrap:normal}
 & .sgf-lanes div:nth-child(odd){background:var(--panel)}
-& .sgf-plot{flex:1;min-width:0;overflow:visible;background:repeating-linear-gradient(var(--panel) 0 20px,
+& .sgf-plot{direction:ltr;flex:1;min-width:0;overflow:visible;background:repeating-linear-gradient(var(--panel) 0 20px,
 transparent 20px 40px) 0 22px no-repeat}
 & .sgf-plot text{fill:var(--text);font-size:11px}
 & .sgf-axis text{fill:var(--dim);font-variant-numeric:tabular-nums}
@@ -166,7 +166,7 @@ def _ticks(axis: Axis, height: int) -> Iterator[Html]:
         x = f"{share:.2f}%"
         anchor = "start" if share < 3 else "end" if share > 96 else "middle"
         yield filled('<line x1="{}" x2="{}" y1="17" y2="{}"></line>', x, x, str(height))
-        yield filled('<text x="{}" y="12" text-anchor="{}">{}</text>', x, anchor, told)
+        yield filled('<text x="{}" y="12" text-anchor="{}">{}</text> ', x, anchor, told)
 
 
 def _key(bars: Mapping[str, Sequence[Bar]]) -> Html | None:

@@ -43,28 +43,50 @@ _UNDOS: Mapping[UndoStatus, Standing] = {
     "undone": Standing("undone", "back", "back"),
     "skipped": Standing("left as it is", "quiet", "dash"),
 }
+# What a way back ends, and, once an instance is at rest, what was still under way: nothing goes on any more.
+_GOING_BACK: Mapping[StepStatus, Standing] = {"waiting": _ACTIONS["failed"]}
+_OUTCOME_UNKNOWN = Standing("outcome unknown", "asked", "question")
+_GIVEN_UP = Standing("given up", "quiet", "dash")
+_AT_REST: Mapping[StepStatus, Standing] = {
+    "running": _OUTCOME_UNKNOWN,
+    "waiting": _ACTIONS["failed"],
+    "parked": _GIVEN_UP,
+}
+_UNDOS_AT_REST: Mapping[UndoStatus, Standing] = {
+    "running": Standing("undo's outcome unknown", "asked", "question"),
+    "waiting": _UNDOS["failed"],
+    "parked": Standing("undo given up", "quiet", "dash"),
+}
+_NO_SIGNAL = Standing("no signal came", "quiet", "dash")
 READY = Standing("compensation", "none", "empty")
 OWED = Standing("to be undone", "back", "clock")
 NO_WAY_BACK = Standing("no compensation", "quiet", "none")
 
 
-def action_standing(outline: StepOutline, record: StepRecord | None) -> Standing:
-    """How a step's action stands; without a record, as of a definition that is not run."""
+def phase_of(instance: SagaInstance) -> str:
+    """The phase of an instance as its steps stand in it: once there is a cause it goes back, whoever is awaited yet."""
+    return "compensating" if instance.cause is not None and instance.phase == "running" else instance.phase
+
+
+def action_standing(outline: StepOutline, record: StepRecord | None, phase: str) -> Standing:
+    """How a step's action stands; without a record, as of a definition that is not run. `phase`: see `phase_of`."""
     if record is None:
         return _ACTIONS["pending"]
+    ends = {"compensating": _GOING_BACK, "failed": _AT_REST}.get(phase, {})
     if outline.kind == "wait" and record.status == "running":
-        return Standing("waits for a signal", "late", "clock")
+        return _NO_SIGNAL if phase in ("compensating", "failed") else Standing("waits for a signal", "late", "clock")
+    if record.status in ends:
+        # What has no effect leaves none, whatever came of it.
+        return _GIVEN_UP if record.status == "running" and not outline.effect else ends[record.status]
     if record.status == "running" and record.doubt_before:
         return Standing("in doubt, called again", "asked", "question")
-    if record.status == "skipped" and not record.attempt:
-        return _ACTIONS["skipped"]
     return _ACTIONS[record.status]
 
 
 def undo_standing(outline: StepOutline, record: StepRecord | None, phase: str) -> Standing:
-    """How a step's compensation stands; `phase` is that of its instance."""
+    """How a step's compensation stands; `phase`: see `phase_of`."""
     if record is not None and record.undo is not None:
-        return _UNDOS[record.undo]
+        return _UNDOS_AT_REST.get(record.undo, _UNDOS[record.undo]) if phase == "failed" else _UNDOS[record.undo]
     if not outline.compensation:
         return NO_WAY_BACK
     is_owed = phase == "compensating" and record is not None and record.may_have_effect

@@ -48,6 +48,25 @@ def test_times_keys_ids_and_tracebacks_do_not_count() -> None:
     assert "'a' and 'b' went the same way, 3 events long" == str(found)
 
 
+def test_what_failed_within_a_nested_saga_is_the_same_in_two_runs() -> None:
+    """Its error tells the id of the nested instance, in which that of the root is."""
+    failed = e.StepFailed(step="reserve", attempt=1, error=e.RecordedError(type="SagaFailed", message="'a/x' failed"))
+    other = replace(failed, error=e.RecordedError(type="SagaFailed", message="'b/x' failed"))
+    runs = fold(None, history("a", started(), failed)), fold(None, history("b", started(), other))
+    assert not comparison(*runs)
+
+
+def test_what_differs_is_told_where_the_words_are_the_same() -> None:
+    """By whom it was decided, say."""
+    runs = (
+        fold(None, history("a", started(), e.DecisionMade(decision="abandon", by=by, reason="old", request_id="r")))
+        for by in ("Ann", "Bob")
+    )
+    assert "'a' and 'a' first differ at event 3: DecisionMade (by Ann), but DecisionMade (by Bob)" == str(
+        comparison(*runs)
+    )
+
+
 def test_results_errors_and_length_count() -> None:
     """Whatever happened otherwise is a difference."""
     base = history("a", started(), succeeded())

@@ -202,13 +202,17 @@ def test_a_blocked_step_says_so_where_it_is_blocked() -> None:
 
 
 def test_nested_sagas_show_how_their_own_steps_stand() -> None:
-    """By the child's instance, where it is given; without it they are not begun for all that is known."""
+    """By the child's instance, where it is given; without it nobody can say, and it is one box with their number."""
     child, saga = order(), Saga("outer")
     saga.add_saga("inner", child)
     instance = saga.run(None, id="o-1")
     nested = {"inner": saga.orchestrator.get("o-1/inner")}
     assert "reserve: done; has a compensation" in told(diagram(instance.outline, instance=instance, nested=nested))
-    assert "reserve: not begun; has a compensation" in told(diagram(instance.outline, instance=instance))
+    folded = told(diagram(instance.outline, instance=instance))
+    assert "inner: done; a nested saga of 3 steps; has a compensation" in folded
+    assert not any(words.startswith("reserve") for words in folded)
+    # Before it has begun all of them are not begun.
+    assert "reserve: not begun; has a compensation" in told(diagram(instance.outline, instance=instance.at(1)))
     saga.orchestrator.close()
 
 

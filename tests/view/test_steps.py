@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, Retry, Saga
 from sagafsm.view.steps import kinds, policy, retries, step_table
-from sagafsm.view.words import action_standing
+from sagafsm.view.words import action_standing, phase_of
 from support.clock import FakeClock
 from support.pages import Page
 from support.shown import evil, harmless, instance_of, lived, marked, order
@@ -109,7 +109,7 @@ def test_any_instance_has_a_row_for_each_step(data: st.DataObject) -> None:
     for instance in (root, *nested.values()):
         rows = Page(step_table(instance.outline, instance=instance)).rows[1:]
         assert [step.name for step in instance.outline] == [row[1] for row in rows]
-        words = [action_standing(step, instance.steps[step.name]).word for step in instance.outline]
+        words = [action_standing(step, instance.steps[step.name], phase_of(instance)).word for step in instance.outline]
         assert [] == [row for row, word in zip(rows, words, strict=True) if not row[3].startswith(word)]
 
 
