@@ -83,7 +83,11 @@ CLAIMS = {
 # What the outputs of its cells that are drawn say, in order.
 DRAWN = {
     "approvals": ["r-1 of saga refund"],
-    "failure_and_compensation": ["t-1 of saga trip", "t-2 of saga trip", "first differ at event 7: StepSucceeded send_papers"],
+    "failure_and_compensation": [
+        "t-1 of saga trip",
+        "t-2 of saga trip",
+        "first differ at event 7: StepSucceeded send_papers",
+    ],
     "first_saga": [],
     "inspector": ["o-1 of saga order", "o-1"],
     "kill_and_resume": ["o-1 of saga order", "1 resumed", "events"],

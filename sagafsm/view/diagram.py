@@ -117,9 +117,9 @@ def _drawn(one: Placed, pen: _Pen) -> Iterator[str]:
     if one.pill is not None and box.undo is not None:
         yield _compensation(box, box.undo, one.pill, pen)
     if box.action_mark:
-        yield _mark(box.action_mark, one.rect.x + 8, one.rect.y - 4)
+        yield _mark(box.action_mark, one.rect.x + 8, one.rect.y - 9)
     if box.undo_mark and one.pill is not None:
-        yield _mark(box.undo_mark, one.pill.x + 8, one.pill.bottom)
+        yield _mark(box.undo_mark, one.pill.x + 8, one.pill.bottom + 10)
 
 
 def _classes(box: Box, target: Target, standing: Standing, pen: _Pen, *, here: bool) -> str:
@@ -177,7 +177,7 @@ def _compensation(box: Box, undo: Standing, pill: Rect, pen: _Pen) -> str:
 
 
 def _mark(text: str, x: float, y: float) -> str:
-    """A badge across an edge: what breaks there on purpose."""
+    """A badge beside a box: what breaks there on purpose."""
     shown = cut(text, 118, 10)
     wide = min(126.0, len(shown) * 6.2 + 12)
     return (

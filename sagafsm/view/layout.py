@@ -16,6 +16,7 @@ APART = 14.0  # between the boxes of a column, and between rows
 ROWS = 26.0
 UNDER = 6.0  # between a box and its compensation
 PAD, HEAD, LABEL = 12.0, 26.0, 16.0
+MARK = 18.0  # room for a badge, above a box and below its compensation, where anything has one
 ENDS = 26.0  # room for the beginning, and for the end
 
 Point = tuple[float, float]
@@ -119,8 +120,8 @@ class _Cell:
         pill = None
         if self.box.undo is not None:
             left = x + (self.width - PILL[0]) / 2
-            pill = Rect(left, y + self.frame.height + UNDER, *PILL)
-        inside = None if self.inside is None else self.inside.moved(x + PAD, y + HEAD)
+            pill = Rect(left, y + self.frame.bottom + UNDER, *PILL)
+        inside = None if self.inside is None else self.inside.moved(x + PAD, y + self.frame.y + HEAD)
         return Placed(self.box, self.frame.moved(x, y), pill), inside
 
 
@@ -176,9 +177,12 @@ def layout(columns: Sequence[Column], *, width: float = WIDTH) -> Layout:
 def _inside(columns: Sequence[Column], width: float) -> Layout:
     rows: list[list[_Stack]] = [[]]
     x = 0.0
-    undone = any(box.undo is not None for column in columns for box in column.boxes)
+    boxes = [box for column in columns for box in column.boxes]
+    # What one has others have room for, so that all stand in one line.
+    under = UNDER + PILL[1] if any(box.undo is not None for box in boxes) else 0.0
+    around = MARK if any(box.action_mark or box.undo_mark for box in boxes) else 0.0
     for column in columns:
-        stack = _stack(column, width, undone=undone)
+        stack = _stack(column, width, under, around)
         if rows[-1] and x + stack.width > width:
             rows.append([])
             x = 0.0
@@ -187,19 +191,18 @@ def _inside(columns: Sequence[Column], width: float) -> Layout:
     return _stood(rows)
 
 
-def _stack(column: Column, width: float, *, undone: bool) -> _Stack:
-    cells = tuple(_cell(box, width, undone=undone) for box in column.boxes)
+def _stack(column: Column, width: float, under: float, around: float) -> _Stack:
+    cells = tuple(_cell(box, width, under, around) for box in column.boxes)
     label = LABEL if column.group is not None else 0.0
     height = sum(cell.height for cell in cells) + APART * (len(cells) - 1) + label
     return _Stack(column, cells, max(cell.width for cell in cells), height)
 
 
-def _cell(box: Box, width: float, *, undone: bool) -> _Cell:
-    """`undone`: something beside it can be undone, so that all have room for that and stand in one line."""
+def _cell(box: Box, width: float, under: float, around: float) -> _Cell:
+    """`under` is the room for a compensation, `around` that above and below all."""
     inside = _inside(box.columns, max(width - 2 * PAD, BOX[0])) if box.columns else None
     across, down = BOX if inside is None else (max(inside.width + 2 * PAD, BOX[0]), inside.height + HEAD + PAD)
-    under = UNDER + PILL[1] if undone else 0.0
-    return _Cell(box, across, down + under, Rect(0.0, 0.0, across, down), inside)
+    return _Cell(box, across, around + down + under + around, Rect(0.0, around, across, down), inside)
 
 
 def _stood(rows: Sequence[Sequence[_Stack]]) -> Layout:
@@ -275,14 +278,14 @@ def _back(before: Sequence[_Stood], after: _Stood, turn: Point | None) -> Iterat
     from_ = [one for one in after.placed if one.pill is not None]
     if not from_:
         return
-    keeps_until = after.left
+    passed: list[_Stood] = []
     for column in reversed(before):
         if any(one.box.pivot for one in column.placed):
             return
         to = [one for one in column.placed if one.pill is not None]
         if to:
             break
-        keeps_until = column.left
+        passed.append(column)
     else:
         return
     for one in from_:
@@ -290,9 +293,17 @@ def _back(before: Sequence[_Stood], after: _Stood, turn: Point | None) -> Iterat
             assert one.pill is not None and other.pill is not None  # noqa: S101, PT018 - chosen by that
             ends = (one.pill.x, one.pill.middle), (other.pill.right, other.pill.middle)
             gone = one.box.goes_back and other.box.goes_back
-            # Under a frame, and under steps without a compensation, it keeps its height until it has left them.
-            points = (ends[0], (keeps_until, ends[0][1]), ends[1]) if ends[0][0] - keeps_until > 40 else ends
-            yield Edge("back", points if turn is None else _around(*ends, turn), gone)
+            yield Edge("back", _under(*ends, after, passed) if turn is None else _around(*ends, turn), gone)
+
+
+def _under(start: Point, end: Point, after: _Stood, passed: Sequence[_Stood]) -> tuple[Point, ...]:
+    """Under a frame, and under steps without a compensation, it keeps its height until it has left them."""
+    until = passed[-1].left if passed else after.left
+    if any(column.top < start[1] < column.bottom for column in passed):
+        # What is higher than others stands in its way.
+        down, out, into = max(one.bottom for one in passed) + 8.0, after.left - GAP / 2, until - GAP / 2
+        return (start, (out, start[1]), (out, down), (into, down), (into, end[1]), end)
+    return (start, (until, start[1]), end) if start[0] - until > 40 else (start, end)
 
 
 def _around(start: Point, end: Point, turn: Point) -> tuple[Point, ...]:

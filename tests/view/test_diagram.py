@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from itertools import combinations
-from typing import Any
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sagafsm import Retry, Saga
 from sagafsm.events import StepOutline
 from sagafsm.view.diagram import STYLE, diagram
-from sagafsm.view.layout import Layout, Placed, Rect, layout
+from sagafsm.view.layout import HEAD, Layout, Placed, Point, Rect, layout
 from sagafsm.view.lettering import cut, width_of, wrapped
-from sagafsm.view.scene import Box, scene
+from sagafsm.view.scene import Box, Target, scene
+from sagafsm.view.signs import sign
+from sagafsm.view.words import action_standing, phase_of, undo_standing
 from support.pages import Page
+from support.shown import Course, instance_of
 
 TITLES = (
     st.none() | st.text(max_size=200) | st.sampled_from(["<b>&", "مرحبا بالعالم", "漢字" * 60, "🧾🧾🧾", "a_" * 90])
@@ -129,6 +133,73 @@ def test_the_way_back_passes_under_steps_without_a_compensation() -> None:
     for start, turn, _ in back:
         assert start[1] == turn[1] > passed.bottom
         assert turn[0] <= passed.x
+
+
+def straight(points: tuple[Point, ...]) -> Iterator[tuple[Point, Point]]:
+    """The straight pieces of an edge."""
+    if len(points) == 3 or (len(points) == 2 and abs(points[0][1] - points[1][1]) < 0.5):
+        yield points[0], points[1]
+    if len(points) > 3:
+        yield from pairwise(points)
+
+
+def crosses(piece: tuple[Point, Point], rect: Rect) -> bool:
+    """Whether a horizontal or vertical piece runs through the inside of a place."""
+    (x, y), (to_x, to_y) = piece
+    return (
+        min(x, to_x) < rect.right - 1
+        and max(x, to_x) > rect.x + 1
+        and min(y, to_y) < rect.bottom - 1
+        and max(y, to_y) > rect.y + 1
+    )
+
+
+@settings(max_examples=150)
+@given(outlines())
+@example(
+    (
+        StepOutline(name="a", compensation=True),
+        StepOutline(
+            name="papers",
+            kind="saga",
+            steps=(
+                StepOutline(name="b", group="g"),
+                StepOutline(name="c", group="g"),
+                StepOutline(name="d", group="g"),
+            ),
+        ),
+        StepOutline(name="e", compensation=True),
+    )
+)
+def test_no_way_back_runs_through_a_box(outline: tuple[StepOutline, ...]) -> None:
+    """Whatever stands between a compensation and the one before it, as long as both stand in one row."""
+    drawn = layout(scene(outline), width=10_000)
+    for edge in drawn.edges:
+        if edge.way == "back":
+            boxes = [one.rect for one in drawn.placed if not holds(one.rect, Rect(*edge.points[0], 0, 0))]
+            crossed = [rect for piece in straight(edge.points) for rect in boxes if crosses(piece, rect)]
+            assert [] == crossed
+
+
+def test_badges_cover_nothing() -> None:
+    """They have room above a box and below its compensation, also under a group's label and within a frame."""
+    child = (StepOutline(name="x", group="g", compensation=True), StepOutline(name="y", group="g", compensation=True))
+    outline = (StepOutline(name="papers", kind="saga", steps=child), StepOutline(name="z", compensation=True))
+    places = {(path, target): "fails always" for path in ("papers/x", "papers/y", "z") for target in get_args(Target)}
+    drawn = layout(scene(outline, marks=places))
+    svg = ET.fromstring(str(diagram(outline, marks=places)).split(">", 1)[1].rsplit("</div>", 1)[0])
+    badges = [
+        Rect(*(float(rect.attrib[name]) for name in ("x", "y", "width", "height")))
+        for one in svg.iter("g")
+        if one.get("class") == "m"
+        for rect in one.iter("rect")
+    ]
+    assert 6 == len(badges)
+    frames = [one.rect for one in drawn.placed if one.box.columns]
+    others = [rect for one, rect in rects(drawn) if rect not in frames] + [label.rect for label in drawn.labels]
+    titles = [Rect(frame.x, frame.y, frame.width, HEAD) for frame in frames]
+    assert not [pair for pair in combinations(badges, 2) if overlap(*pair)]
+    assert not [(badge, rect) for badge in badges for rect in (*others, *titles) if overlap(badge, rect)]
 
 
 @given(st.text(max_size=200), st.floats(30, 200), st.floats(8, 14))
@@ -247,6 +318,54 @@ def test_where_there_is_less_room_it_is_drawn_smaller_as_long_as_it_can_be_read(
     svg = next(a for name, a in Page(diagram(order().definition.outline)).elements if name == "svg")
     assert f"min-width:{round(int(svg['width']) * 0.8)}px" == svg["style"]
     assert ".sgf-d{display:block;max-width:100%;height:auto;" in STYLE
+
+
+COURSES = ("pending", "running", "completed", "blocked", "doubt", "failed")
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_how_each_part_stands_is_told_by_word_and_sign(course: Course) -> None:
+    """Never by colour alone: each action and each compensation has the sign of how it stands, and its words."""
+    instance = instance_of(course)
+    drawn, html = layout(scene(instance.outline, instance=instance)), str(diagram(instance.outline, instance=instance))
+    for one in drawn.placed:
+        record, step = (
+            instance.steps[one.box.path],
+            instance.outline[[s.name for s in instance.outline].index(one.box.path)],
+        )
+        standing = action_standing(step, record, phase_of(instance))
+        calls = f" · attempt {record.attempt}" if record.attempt > 1 else ""
+        if not any(block.step == step.name for block in instance.blocked):
+            assert sign(standing.sign, one.rect.right - 19, one.rect.y + 6) in html
+            assert f">{standing.word}{calls}</text>" in html
+        undo = undo_standing(step, record, phase_of(instance))
+        if one.pill is not None and one.box.undo == undo:
+            name = "back" if undo.sign == "empty" else undo.sign
+            assert sign(name, one.pill.x + 8, one.pill.y + 5) in html
+            assert f">{undo.word}</text>" in html
+
+
+@pytest.mark.parametrize("course", COURSES)
+def test_what_has_come_by_is_drawn_so(course: Course) -> None:
+    """The beginning once a step was called, the end once it is complete; a way back between two that were undone."""
+    instance = instance_of(course)
+    page = Page(diagram(instance.outline, instance=instance))
+    dots = [a.get("class") for name, a in page.elements if name == "circle"]
+    begun, complete = bool(instance.started), instance.state == "completed"
+    assert ["t g" if begun else "t", "e g" if complete else "e", "t g" if complete else "t"] == dots
+    drawn = layout(scene(instance.outline, instance=instance))
+    first = [edge.is_gone for edge in drawn.edges if drawn.start and edge.points[0][0] == drawn.start[0] + 5]
+    assert [begun] == first
+    undone = {one.pill.x: one.box.goes_back for one in drawn.placed if one.pill is not None}
+    backs = [edge for edge in drawn.edges if edge.way == "back"]
+    assert not [edge for edge in backs if edge.is_gone and not undone[edge.points[0][0]]]
+
+
+def test_there_is_no_way_back_over_a_pivot() -> None:
+    """Law: behind it an instance only goes forward."""
+    steps = (StepOutline(name="a", compensation=True), StepOutline(name="p", pivot=True))
+    drawn = layout(scene((*steps, StepOutline(name="c", compensation=True))))
+    assert [] == [edge for edge in drawn.edges if edge.way == "back"]
 
 
 def test_marks_are_shown_at_their_box() -> None:

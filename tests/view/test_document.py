@@ -23,8 +23,9 @@ def structure(html: str) -> list[tuple[str, list[str]]]:
 
 
 def bare(html: str) -> str:
-    """What a site that drops styles and drawings leaves."""
-    html = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", html, flags=re.DOTALL)
+    """What a site that drops styles and drawings leaves, but for the words in these."""
+    html = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    html = re.sub(r"</?(?:svg|g|text|title|rect|path|line|circle)\b[^>]*>", "", html)
     return Page(re.sub(r"<(\w+)[^>]*>", r"<\1>", html)).words
 
 
