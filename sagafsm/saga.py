@@ -21,7 +21,7 @@ from sagafsm.errors import DefinitionError
 from sagafsm.instance import SagaInstance
 from sagafsm.machine import Table
 from sagafsm.orchestrator import Orchestrator
-from sagafsm.reprs import Shown, as_html
+from sagafsm.reprs import Shown, as_html, as_text
 from sagafsm.retry import Retry
 from sagafsm.risks import Risk, risks_of
 from sagafsm.step import Step
@@ -302,6 +302,14 @@ def _(saga: Saga) -> str | None:
     except DefinitionError as error:
         # A saga in the making is looked at, too.
         return as_html(error)
+
+
+@as_text.register
+def _(saga: Saga) -> str:
+    try:
+        return as_text(saga.definition)
+    except DefinitionError as error:
+        return f"{saga!r}: {error}"
 
 
 def _checked_resources(resources: Iterable[str], what: str) -> tuple[str, ...]:

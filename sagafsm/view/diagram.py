@@ -23,6 +23,8 @@ _BOLD, WORD = 13.2, 10.5
 _SIGN = 22.0
 # Where there is less room it is drawn smaller, as long as it can be read, and scrolls from there on.
 _LEAST = 0.8
+# More steps than these nobody listens to in one sentence: each has its words, and a table stands below.
+_MOST_TOLD = 20
 
 STYLE: Final = """
 & .sgf-diagram{overflow-x:auto;margin:8px 0}
@@ -99,7 +101,8 @@ def diagram(
     parts += [part for one in drawn.placed for part in _drawn(one, pen)]
     width, height = round(drawn.width), round(drawn.height)
     role = "group" if interactive else "img"
-    told = "; ".join(["Diagram", *(one.box.told for one in drawn.placed)])
+    boxes = [one.box.told for one in drawn.placed]
+    told = "; ".join(["Diagram", *boxes]) if len(boxes) <= _MOST_TOLD else f"Diagram of {count(len(boxes), 'step')}"
     svg = (
         f'<svg class="sgf-d" fill="none" stroke="currentColor" id="{escaped(uid)}" '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
@@ -168,7 +171,7 @@ def _compensation(box: Box, undo: Standing, pill: Rect, pen: _Pen) -> str:
     word = cut(undo.word, pill.width - 34, WORD)
     classes = _classes(box, "compensation", undo, pen, here=box.is_undone_now)
     name = "back" if undo.sign == "empty" else undo.sign
-    told = f"compensation of {box.title}" + ("" if undo == READY else f": {undo.word}")
+    told = f"compensation of {box.called}" + ("" if undo == READY else f": {undo.word}")
     inside = (
         f"<title>{escaped(told)}</title> {_rect(pill, 11)}"
         f"{sign(name, pill.x + 8, pill.y + 5)}{_text(word, pill.x + 26, pill.y + 15)}"

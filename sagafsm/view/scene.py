@@ -20,7 +20,7 @@ Marks = Mapping[tuple[str, Target], str]
 # Sagas nested deeper than this are one box with a count.
 DEEPEST = 2
 # A title of 200 letters is said twice for each of 50 steps: so much of it tells one from the other.
-_LONGEST = 80
+_LONGEST = 60
 _BLOCKED = Standing("blocked", "asked", "hand")
 
 
@@ -52,10 +52,15 @@ class Box:
     columns: tuple[Column, ...] = ()
 
     @property
+    def called(self) -> str:
+        """Its title where it is said in full, but for one that nobody would hear to its end."""
+        return cut(self.title, _LONGEST)
+
+    @property
     def told(self) -> str:
         """All of it in words."""
         calls = f", attempt {self.attempts}" if self.attempts > 1 else ""
-        parts = [f"{cut(self.title, _LONGEST)}: {self.action.word}{calls}"]
+        parts = [f"{self.called}: {self.action.word}{calls}"]
         parts += [f"a nested saga of {count(self.folded, 'step')}"] if self.folded else []
         parts += ["pivot: no way back after it"] if self.pivot else []
         parts += [f"breaks on purpose: {self.action_mark}"] if self.action_mark else []

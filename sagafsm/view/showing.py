@@ -113,6 +113,11 @@ def _(report: RecoveryReport) -> str:
     return card(style(), title, resumed, bullets(*errors), label="Recovery")
 
 
+@as_text.register
+def _(report: RecoveryReport) -> str:
+    return text.report_text(report)
+
+
 def _counted(report: RecoveryReport) -> tuple[Html, ...]:
     resumed = chip(f"{len(report.resumed):,} resumed", "good" if report.resumed else "none")
     return (resumed, Html(" "), chip(f"{len(report.errors):,} in error", "bad" if report.errors else "none"))

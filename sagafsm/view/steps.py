@@ -31,7 +31,7 @@ STYLE = """
 & .sgf-steps i{color:var(--dim);font-style:normal;white-space:nowrap}
 & .sgf-steps td>b{display:inline-block;white-space:nowrap;padding:1px 8px;border-radius:10px;font-weight:600}
 """
-LONGEST_TITLE = 120
+LONGEST_TITLE = 80
 _NOT_CALLED = Standing("not called", "none", "empty")
 _NONE = Standing("none", "quiet", "none")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from sagafsm import events as e
 from sagafsm.definition import Definition
 from sagafsm.instance import SagaInstance
+from sagafsm.recovery import RecoveryReport
 from sagafsm.risks import risks_of
 from sagafsm.store import Summary
 from sagafsm.view.listing import summary_standing, waits_for
@@ -26,7 +28,7 @@ _EVER_SO_MANY = 200
 def instance_text(instance: SagaInstance) -> str:
     """An instance: what its repr says, then a line for each step, then what it waits for or may leave."""
     rows = [("", step.name, *_standing(step, instance)) for step in instance.outline]
-    lines = [repr(instance), *_columns(rows)]
+    lines = [cut(repr(instance), 2 * _LONGEST_LINE), *_columns(rows)]
     for block in instance.blocked:
         lines.append(f"  blocked: {block.step}: {BLOCKS[block.reason]}; decide:")
         lines += [f"    {decision}: {DECISIONS[decision]}" for decision in block.decisions]
@@ -75,6 +77,15 @@ def definition_text(definition: Definition) -> str:
     ]
     risks = [f"  risk: {risk}" for risk in risks_of(definition)]
     return "\n".join([f"saga {definition.saga!r} version {definition.version}", *_columns(rows), *risks])
+
+
+def report_text(report: RecoveryReport) -> str:
+    """What a recovery did: how many were resumed, and a line for each that could not be."""
+    errors = [f"  {id}: {type(error).__name__}: {error}" for id, error in islice(report.errors.items(), _EVER_SO_MANY)]
+    left = len(report.errors) - len(errors)
+    resumed = [f"  resumed: {', '.join(report.resumed)}"] if report.resumed else []
+    lines = [cut(" ".join(line.split("\n")), _LONGEST_LINE) for line in (*resumed, *errors)]
+    return "\n".join([str(report), *lines, *([f"  … {left:,} more in .errors"] if left else [])])
 
 
 def listing_text(summaries: Sequence[Summary], *, now: datetime | None = None, more: bool = False) -> str:

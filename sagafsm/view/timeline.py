@@ -46,7 +46,8 @@ TOP = 22
 # More lanes than these are told by their number: nobody reads them, and each takes its place.
 MOST_LANES = 60
 _LEAST = timedelta(microseconds=10)
-_LONGEST = 200
+# Of a lane's title so many letters are there to be seen, and so many where it is pointed at.
+_SEEN, _LONGEST = 40, 120
 _SURELY_FITS = 10
 # Shares of the time that is shown: the room before a late beginning, what is late, and the room for a word at the end.
 _ROOM, _LATE, _WORD = 0.02, 0.25, 0.12
@@ -112,7 +113,7 @@ def _label(lane: _Lane) -> Html:
     title = cut(lane.title, _LONGEST)
     if len(title) <= _SURELY_FITS and not lane.depth:
         return filled("<div><bdi>{}</bdi></div>", title)
-    return filled('<div title="{}">{}<bdi>{}</bdi></div>', title, "\u2003" * lane.depth, title)
+    return filled('<div title="{}">{}<bdi>{}</bdi></div>', title, "\u2003" * lane.depth, cut(title, _SEEN))
 
 
 def _lanes(

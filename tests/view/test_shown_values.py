@@ -17,6 +17,7 @@ from sagafsm.recovery import RecoveryReport
 from sagafsm.reprs import as_html, mimebundle
 from sagafsm.store import Owner, Summary
 from sagafsm.testing.histories import START, every_event
+from sagafsm.view.text import definition_text
 from support.clock import FakeClock
 from support.pages import Page
 from support.shown import evil, harmless, instance_of, marked, order
@@ -82,7 +83,7 @@ def test_a_saga_is_its_diagram_its_steps_and_its_risks() -> None:
     """In words it is what it was; its definition has words of its own."""
     saga = order(6, FakeClock())
     bundle = shown(saga)
-    assert repr(saga) == bundle["text/plain"]
+    assert definition_text(saga.definition) == bundle["text/plain"]
     words = Page(bundle["text/html"]).words
     assert "saga order" in words
     assert "svg" in Page(bundle["text/html"]).tags
@@ -172,3 +173,54 @@ def test_the_report_of_a_verification_is_shown_as_before() -> None:
 def test_cards_are_small(steps: int, most: int, course: Any) -> None:
     """30 KB for 6 steps and 80 KB for 50."""
     assert len(shown(instance_of(course, steps))["text/html"].encode()) <= most
+
+
+def test_a_recovery_in_words_names_what_could_not_be_resumed() -> None:
+    """A line for each, cut where it is long, and the number of those that are left out."""
+    errors = {f"o-{n:03}": ValueError("no " * 100) for n in range(205)}
+    words = shown(RecoveryReport(resumed=("o-900",), errors=errors))["text/plain"].split("\n")
+    assert ["1 resumed, 205 in error", "  resumed: o-900"] == words[:2]
+    assert words[2].startswith("  o-000: ValueError: no no")
+    assert max(map(len, words)) <= 160
+    assert "  … 5 more in .errors" == words[-1]
+
+
+def test_a_saga_in_the_making_is_one_line_in_words() -> None:
+    """What is missing, too."""
+    making = shown(Saga("empty"))["text/plain"]
+    assert making.startswith("<Saga 'empty'")
+    assert "\n" not in making
+
+
+def test_words_move_no_cursor_and_turn_nothing_around() -> None:
+    """Whatever an error's message holds, it is written to a terminal."""
+    evil_words = "\x1b[2J\x9b31m\u202eabc\u2066\r\x07"
+    error = e.RecordedError(type="ValueError", message=evil_words)
+    words = shown(error)["text/plain"]
+    assert not set(words) & set("\x1b\x9b\u202e\u2066\r\x07")
+    assert "[2J" in words
+    assert "abc" in words
+
+
+def test_what_somebody_gave_is_cut_wherever_it_is_shown() -> None:
+    """A reason of half a million letters, or errors by the thousand, are told by their size."""
+    long = "x" * 500_000
+    decided = e.DecisionMade(decision="abandon", by=long, reason=long, request_id="r")
+    for value in (
+        decided,
+        RecoveryReport(errors={f"o-{n}": ValueError(long) for n in range(99)}),
+        RecoveryReport(resumed=(long,)),
+    ):
+        html = shown(value)["text/html"]
+        assert len(html) < 60_000
+        assert "500,0" in html
+
+
+def test_what_find_gave_is_told_after_its_orchestrator_was_closed() -> None:
+    """A notebook shows it in a later cell."""
+    orchestrator = Orchestrator("memory://")
+    one = orchestrator.find()
+    orchestrator.close()
+    bundle = shown(one)
+    told = "this orchestrator is closed, or closing: nothing new starts (open another)"
+    assert (told, f"<Found: {told}>") == (Page(bundle["text/html"]).words, bundle["text/plain"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, Retry, Saga
-from sagafsm.view.steps import kinds, policy, retries, step_table
+from sagafsm.view.steps import LONGEST_TITLE, kinds, policy, retries, step_table
 from sagafsm.view.words import action_standing, phase_of
 from support.clock import FakeClock
 from support.pages import Page
@@ -124,4 +124,4 @@ def test_long_titles_are_cut() -> None:
     """With an ellipsis."""
     saga = order(1, FakeClock())
     saga.add_step("long", act, title="t" * 500)
-    assert "t" * 119 + "…" in Page(step_table(saga.definition.outline)).words
+    assert "t" * (LONGEST_TITLE - 1) + "…" in Page(step_table(saga.definition.outline)).words
