@@ -80,7 +80,7 @@ def test_nothing_that_a_user_gives_is_markup(text: str) -> None:
 
 
 def test_a_saga_is_its_diagram_its_steps_and_its_risks() -> None:
-    """In words it is what it was; its definition has words of its own."""
+    """In words, too."""
     saga = order(6, FakeClock())
     bundle = shown(saga)
     assert definition_text(saga.definition) == bundle["text/plain"]
