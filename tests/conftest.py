@@ -49,7 +49,9 @@ EXAMS = (
     "test_two_orchestrators",
     "test_two_orchestrators_tree",
     "test_verify_randomised",
+    "test_typing",
 )
+EXAM_FOLDERS = ("lab", "view")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in EXAMS or item.path.parent.name == "lab":
+        if item.path.stem in EXAMS or item.path.parent.name in EXAM_FOLDERS:
             item.add_marker(pytest.mark.exam)
     if config.getoption("--long"):
         return

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, r
 SHARES = 2
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("share", [0, *(pytest.param(share, marks=pytest.mark.long) for share in range(1, SHARES))])
 def test_no_flip_is_silent(share: int) -> None:
     """Anywhere in the file, most of them where something is written."""
     report = sit("flips", seconds=15, shares=SHARES, share=share)

@@ -11,9 +11,12 @@ pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, r
 SHARES = 2
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("share", [0, *(pytest.param(share, marks=pytest.mark.long) for share in range(1, SHARES))])
 def test_whatever_call_a_process_dies_at(share: int) -> None:
-    """Before, in and after every call that changes a file; then at calls of the recovery, and of that one's recovery."""
+    """Before, in and after every call that changes a file; then at calls of the recovery, and of that one's recovery.
+
+    Every second of those calls, with --long all.
+    """
     report = sit("kills", seconds=30, shares=SHARES, share=share)
     assert [] == report.breaches
     counts = report.counts
