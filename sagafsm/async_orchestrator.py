@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
@@ -16,7 +16,9 @@ from sagafsm.drivers.journal import Listener, Listeners
 from sagafsm.drivers.limits import Limits
 from sagafsm.drivers.settings import Settings
 from sagafsm.drivers.stopping import Stopping
+from sagafsm.drivers.sync import SyncPerformer
 from sagafsm.errors import DefinitionError, RequestError, SagaError
+from sagafsm.finding import AsyncFound
 from sagafsm.instance import SagaInstance
 from sagafsm.opening import LEASE, NOT_GIVEN, check_lease, checked, login_name, operations_of
 from sagafsm.operations import verdict_of
@@ -96,9 +98,12 @@ class AsyncOrchestrator:
         self._operations.driving.keeper.close()
         await self._performer.close(self.store.close if self._owns_store else None)
 
-    async def _perform(self, steps: Steps[T]) -> T:
+    def _check_open(self) -> None:
         if self._stopping() and not self._operations.driving.is_under_way:
             raise SagaError("this orchestrator is closed, or closing: nothing new starts (open another)")
+
+    async def _perform(self, steps: Steps[T]) -> T:
+        self._check_open()
         with self._stopping.working():
             return await self._performer.perform(steps)
 
@@ -187,7 +192,7 @@ class AsyncOrchestrator:
         """
         return await self._perform(self._operations.get(id))
 
-    async def find(
+    def find(
         self,
         *,
         saga: str | None = None,
@@ -196,18 +201,21 @@ class AsyncOrchestrator:
         older_than: timedelta | None = None,
         after: str | None = None,
         limit: int | None = None,
-    ) -> AsyncIterator[Summary]:
-        """Summaries in order of id, as `Orchestrator.find`; read page by page."""
-        while page := await self._perform(
-            self._operations.page(
-                saga=saga, state=state, blocked=blocked, older_than=older_than, after=after, limit=limit
-            )
-        ):
-            for summary in page:
-                yield summary
-            after = page[-1].id
-            if limit is not None and (limit := limit - len(page)) <= 0:
-                return
+    ) -> AsyncFound:
+        """Summaries in order of id, as `Orchestrator.find`; read page by page, by `async for`."""
+        filters = {"saga": saga, "state": state, "blocked": blocked, "older_than": older_than}
+
+        def page(after: str | None, left: int | None) -> Steps[Sequence[Summary]]:
+            return self._operations.page(**filters, after=after, limit=left)  # type: ignore[arg-type]
+
+        def look(after: str | None, left: int | None) -> Sequence[Summary]:
+            self._check_open()
+            return SyncPerformer(SystemClock()).perform(page(after, left))
+
+        async def read(after: str | None, left: int | None) -> Sequence[Summary]:
+            return await self._perform(page(after, left))
+
+        return AsyncFound(read, look, after, limit)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have `listener(instance, event)` told, beside `on_event`, of what becomes durable from now on.

@@ -33,7 +33,9 @@ def test_the_sagas_are_hundreds_and_distinct():
 
 
 # Five in six are hundreds as well; the rest is explored with --long.
-@pytest.mark.parametrize("part", [*range(10), *(pytest.param(part, marks=pytest.mark.long) for part in range(10, PARTS))])
+@pytest.mark.parametrize(
+    "part", [*range(10), *(pytest.param(part, marks=pytest.mark.long) for part in range(10, PARTS))]
+)
 def test_the_laws_hold_for_groups_and_nested_sagas(part: int):
     explored(all_sagas()[part::PARTS])
 

@@ -8,7 +8,7 @@ from itertools import islice
 from sagafsm import events as e
 from sagafsm.definition import Definition
 from sagafsm.errors import DefinitionError, SagaError, SagaFailed, SagaUnfinished, listed
-from sagafsm.finding import Found
+from sagafsm.finding import Peekable
 from sagafsm.instance import SagaInstance
 from sagafsm.recovery import RecoveryReport
 from sagafsm.reprs import as_html, as_text
@@ -129,7 +129,7 @@ def _(found: compare.Comparison) -> str:
 
 
 @as_html.register
-def _(found: Found) -> str:
+def _(found: Peekable) -> str:
     try:
         summaries = found.peek(MOST_FOUND)
     except SagaError as error:
@@ -140,7 +140,7 @@ def _(found: Found) -> str:
 
 
 @as_text.register
-def _(found: Found) -> str:
+def _(found: Peekable) -> str:
     with contextlib.suppress(SagaError):
         return text.listing_text(found.peek(MOST_FOUND), more=found.is_more_than(MOST_FOUND))
     return repr(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from sagafsm import Orchestrator, Saga, SagaFailed, SagaUnfinished
+from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaFailed, SagaUnfinished
 from sagafsm import events as e
 from sagafsm.errors import DefinitionError
 from sagafsm.finding import Found
@@ -224,3 +225,27 @@ def test_what_find_gave_is_told_after_its_orchestrator_was_closed() -> None:
     bundle = shown(one)
     told = "this orchestrator is closed, or closing: nothing new starts (open another)"
     assert (told, f"<Found: {told}>") == (Page(bundle["text/html"]).words, bundle["text/plain"])
+
+
+def test_what_an_async_find_gives_is_shown_too() -> None:
+    """A table of those still to come, which whoever reads on gets all the same; nothing once it is read."""
+
+    async def course() -> tuple[dict[str, str], list[str], dict[str, str], str]:
+        saga = Saga("order")
+        saga.add_step("charge", lambda: 1)
+        async with AsyncOrchestrator("memory://", sagas=[saga]) as orchestrator:
+            for number in range(5):
+                await orchestrator.run(saga, number, id=f"o-{number}")
+            found = orchestrator.find(limit=4)
+            first = (await anext(found)).id
+            bundle = shown(found)
+            rest = [one.id async for one in found]
+            left = orchestrator.find()
+        return bundle, [first, *rest], shown(found), repr(left)
+
+    bundle, ids, after, closed = asyncio.run(course())
+    assert ["o-0", "o-1", "o-2", "o-3"] == ids
+    assert [row[0] for row in Page(bundle["text/html"]).rows[1:]] == ["o-1", "o-2", "o-3"]
+    assert ["o-1", "o-2", "o-3"] == [line.split()[0] for line in bundle["text/plain"].split("\n")]
+    assert "no instance" == after["text/plain"]
+    assert "<AsyncFound: this orchestrator is closed, or closing: nothing new starts (open another)>" == closed
