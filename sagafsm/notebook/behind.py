@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sagafsm.async_orchestrator import AsyncOrchestrator
 from sagafsm.children import child_id
 from sagafsm.definition import Definition
 from sagafsm.errors import RequestError, SagaError, SagaNotFound
+from sagafsm.events import Event
 from sagafsm.instance import SagaInstance
 from sagafsm.orchestrator import Orchestrator
 from sagafsm.registry import Registry
@@ -46,6 +48,21 @@ def undrivable(orchestrator: Orchestrating, instance: SagaInstance) -> str | Non
     except SagaError as error:
         return str(error)
     return None
+
+
+def hearing(orchestrator: Orchestrating, heard: Callable[[SagaInstance, Event], None]) -> Callable[[], None]:
+    """Have a method told what an orchestrator makes durable, until what is returned is called.
+
+    The orchestrator outlives those who looked on, and does not keep them.
+    """
+    method = weakref.WeakMethod(heard)
+
+    def listener(instance: SagaInstance, event: Event) -> None:
+        hear = method()
+        if hear is not None:
+            hear(instance, event)
+
+    return orchestrator.listen(listener)
 
 
 def definition_of(orchestrator: Orchestrating | None, instance: SagaInstance) -> Definition | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -97,15 +96,7 @@ class Session:
         """Hear at once what the orchestrator does with it, until `ignore`."""
         if self.orchestrator is None or self._silence is not None:
             return
-        heard = weakref.WeakMethod(self.heard)
-
-        def listener(instance: SagaInstance, event: e.Event) -> None:
-            # The orchestrator outlives those who looked on, and shall not keep them.
-            hear = heard()
-            if hear is not None:
-                hear(instance, event)
-
-        self._silence = self.orchestrator.listen(listener)
+        self._silence = behind.hearing(self.orchestrator, self.heard)
 
     def ignore(self) -> None:
         """Hear no more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -86,15 +85,7 @@ class Roster:
         """Hear at once what the orchestrator does, until `ignore`."""
         if self._silence is not None:
             return
-        heard = weakref.WeakMethod(self.heard)
-
-        def listener(instance: SagaInstance, event: e.Event) -> None:
-            # The orchestrator outlives those who looked on, and shall not keep them.
-            hear = heard()
-            if hear is not None:
-                hear(instance, event)
-
-        self._silence = self.orchestrator.listen(listener)
+        self._silence = behind.hearing(self.orchestrator, self.heard)
 
     def ignore(self) -> None:
         """Hear no more."""
