@@ -1,23 +1,36 @@
-"""Options, markers and fixtures that all tests share."""
+"""Fixtures and lists that all tests share, and what the options of `support.selection` choose.
+
+The gate runs everything but the tests marked `long`, and of those that rotate one slice out of four. The hash of the
+commit picks the slice; the first line of pytest's output names it. `--slice=N` runs slice N, `--long` runs everything.
+
+These parts rotate:
+
+- test_model: sagas of two and of three steps; what the model forgets; broken cores
+- test_model_trees: the sagas; broken trees
+- test_every_failure: pairs of failures of the sagas of five to twelve steps, single failures of forty more
+- test_tree_controls: broken cores
+- test_kill_tree: the moments of kills
+- gallery: mistakes and correct sagas; reliability: the calls that kills hit, the bits that flip, strace's kills
+- lab: the theme, where a scenario is played in both
+
+Property tests draw the same examples in every run, with no database of earlier failures. `--fresh` runs the property
+tests alone on new examples, and prints the seed and what fails ready to paste. `--smoke` runs the files of SMOKE alone.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from sagafsm.store import Store
 from support.bench import WAYS
 from support.stores import KINDS, new_store
 
+pytest_plugins = ["support.selection"]
+
 # Every way over memory; over SQLite those two that differ in how they come to the store.
-# How long an example takes is the machine's affair, and no test of ours depends on it. The gate tries the same examples
-# each time, so that what it refuses is what has changed; everybody else tries new ones.
-settings.register_profile("sagafsm", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("sagafsm")
 PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
 
 
@@ -54,19 +67,39 @@ EXAMS = (
 EXAM_FOLDERS = ("lab", "view")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the exams that take minutes, too")
+# Files and folders that show whether another Python runs sagafsm: about a minute of tests, in which each law is touched.
+SMOKE = (
+    "drivers",
+    "test_async_orchestrator",
+    "test_codec",
+    "test_conditions",
+    "test_decisions",
+    "test_function",
+    "test_groups",
+    "test_listening",
+    "test_memory",
+    "test_nested",
+    "test_orchestrator",
+    "test_ownership",
+    "test_payload",
+    "test_recovery",
+    "test_saga",
+    "test_sqlite",
+    "test_waits",
+)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out of --smoke each file of tests that is not in its list."""
+    is_test = collection_path.name.startswith("test_")
+    chosen = collection_path.stem in SMOKE or collection_path.parent.name in SMOKE
+    return True if config.option.smoke and is_test and not chosen else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in EXAMS or item.path.parent.name in EXAM_FOLDERS:
             item.add_marker(pytest.mark.exam)
-    if config.getoption("--long"):
-        return
-    for item in items:
-        if "long" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --long"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
