@@ -9,7 +9,6 @@ These parts rotate:
 - test_model_trees: the sagas; broken trees
 - test_every_failure: pairs of failures of the sagas of five to twelve steps, single failures of forty more
 - test_tree_controls: broken cores
-- test_kill_tree: the moments of kills
 - gallery: mistakes and correct sagas; reliability: the calls that kills hit, the bits that flip, strace's kills
 - lab: the theme, where a scenario is played in both
 

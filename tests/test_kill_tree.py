@@ -13,7 +13,6 @@ import pytest
 from sagafsm import Orchestrator, SagaInstance, SagaNotFound
 from sagafsm import events as e
 from support import killed_tree
-from support.selection import rotating
 from support.warm import Warm
 
 Kill = Callable[..., None]
@@ -23,9 +22,6 @@ UNDOS = [f"{when} undo {call}" for call in "dcba" for when in ("before", "after"
 LAST = 14
 APPENDS = [f"{when} append {n}" for n in range(2, LAST + 1) for when in ("before", "after")]
 MARKS = [*CALLS, "before z", *UNDOS, *APPENDS]
-# One of each kind in every run: a member, the nested saga's own, the way back, and commits of both.
-SYNC = ("after b", "before c", "before undo d", "after undo b", "before append 5", "after append 8")
-ASYNC = ("after b", "after c", "after undo d")
 
 
 def run_fresh(folder: Path, way: str, mark: str) -> subprocess.CompletedProcess[str]:
@@ -96,14 +92,14 @@ def check(folder: Path) -> None:
     assert [*expected, "undo a of a!"] == undos
 
 
-@pytest.mark.parametrize("mark", rotating(MARKS, always=SYNC))
+@pytest.mark.parametrize("mark", MARKS)
 def test_a_killed_tree_is_whole_again(mark: str, kill: Kill, tmp_path: Path) -> None:
     """Members on threads, the nested saga on the driver's own; killed in any call, and around any commit."""
     kill(tmp_path, "sync", mark)
     check(tmp_path)
 
 
-@pytest.mark.parametrize("mark", rotating(MARKS, always=ASYNC))
+@pytest.mark.parametrize("mark", MARKS)
 def test_a_killed_tree_is_whole_again_beside_a_loop(mark: str, kill: Kill, tmp_path: Path) -> None:
     """The same with the async orchestrator."""
     kill(tmp_path, "async", mark)
