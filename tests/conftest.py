@@ -9,7 +9,9 @@ These parts rotate:
 - test_model_trees: the sagas; broken trees
 - test_every_failure: pairs of failures of the sagas of five to twelve steps, single failures of forty more
 - test_tree_controls: broken cores
-- gallery: mistakes and correct sagas; reliability: the calls that kills hit, the bits that flip, strace's kills
+- gallery: mistakes and correct sagas
+- reliability: shares of the calls that are killed or refused and of the bits that flip; seeds of power losses; kills by
+  strace
 - lab: the theme, where a scenario is played in both
 
 Property tests draw the same examples in every run, with no database of earlier failures. `--fresh` runs the property
@@ -28,6 +30,7 @@ from support.bench import WAYS
 from support.stores import KINDS, new_store
 
 pytest_plugins = ["support.selection"]
+TESTS = Path(__file__).parent
 
 # Every way over memory; over SQLite those two that differ in how they come to the store.
 PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
@@ -66,33 +69,37 @@ EXAMS = (
 EXAM_FOLDERS = ("lab", "view")
 
 
-# Files and folders that show whether another Python runs sagafsm: about a minute of tests, in which each law is touched.
+# The files and folders, below this one, that show whether another Python runs sagafsm: about a minute of tests, in which
+# each law is touched.
 SMOKE = (
+    "adapters/test_memory.py",
+    "adapters/test_sqlite.py",
     "drivers",
-    "test_async_orchestrator",
-    "test_codec",
-    "test_conditions",
-    "test_decisions",
-    "test_function",
-    "test_groups",
-    "test_listening",
-    "test_memory",
-    "test_nested",
-    "test_orchestrator",
-    "test_ownership",
-    "test_payload",
-    "test_recovery",
-    "test_saga",
-    "test_sqlite",
-    "test_waits",
+    "test_async_orchestrator.py",
+    "test_codec.py",
+    "test_conditions.py",
+    "test_decisions.py",
+    "test_function.py",
+    "test_groups.py",
+    "test_listening.py",
+    "test_nested.py",
+    "test_orchestrator.py",
+    "test_ownership.py",
+    "test_payload.py",
+    "test_recovery.py",
+    "test_saga.py",
+    "test_waits.py",
 )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out of --smoke each file of tests that is not in its list."""
-    is_test = collection_path.name.startswith("test_")
-    chosen = collection_path.stem in SMOKE or collection_path.parent.name in SMOKE
-    return True if config.option.smoke and is_test and not chosen else None
+    """Leave out of --smoke the files and folders that are not in its list, with all that they import."""
+    if not config.option.smoke or not collection_path.is_relative_to(TESTS):
+        return None
+    chosen = [TESTS / name for name in SMOKE]
+    if any(path.is_relative_to(collection_path) or collection_path.is_relative_to(path) for path in chosen):
+        return None
+    return True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

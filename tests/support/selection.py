@@ -17,7 +17,7 @@ from hypothesis import is_hypothesis_test, settings
 
 SLICES = 4
 FRESH_SEED = "hypothesis_seed"  # the name under which Hypothesis keeps its own --hypothesis-seed
-FALSIFIED = "Falsifying example"
+FALSIFIED = ("Falsifying example", "Failing test case")  # the words of Hypothesis, by its version
 
 # No database in either: what one run finds must not decide another one. How long an example takes depends on the
 # machine, so there is no deadline.
@@ -134,7 +134,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def falsified(report: str) -> list[str]:
     """Return the lines of a failure's report that name its example, as they can be pasted into a test."""
     lines = [line.removeprefix("E").removeprefix("   ") for line in report.splitlines() if line.startswith("E ")]
-    first = next((number for number, line in enumerate(lines) if FALSIFIED in line), len(lines))
+    first = next((number for number, line in enumerate(lines) if line.strip().startswith(FALSIFIED)), len(lines))
     return lines[first:]
 
 
