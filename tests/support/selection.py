@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
+import textwrap
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -133,9 +134,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def falsified(report: str) -> list[str]:
     """Return the lines of a failure's report that name its example, as they can be pasted into a test."""
-    lines = [line.removeprefix("E").removeprefix("   ") for line in report.splitlines() if line.startswith("E ")]
+    lines = [line.removeprefix("E") for line in report.splitlines() if line.startswith("E ")]
     first = next((number for number, line in enumerate(lines) if line.strip().startswith(FALSIFIED)), len(lines))
-    return lines[first:]
+    return textwrap.dedent("\n".join(lines[first:])).splitlines()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
