@@ -192,6 +192,7 @@ def test_failures_of_other_tests_are_left_alone(session, pytester: pytest.Pytest
     before = kept(pytester)
 
     session().assert_outcomes(passed=1)
+    assert before
     assert before == kept(pytester)
 
 
