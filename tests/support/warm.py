@@ -47,9 +47,12 @@ class Child:
         self.returncode: int | None = None
 
     def _answer(self) -> str:
-        answer = self._server.recv(LONGEST).decode()
+        try:
+            answer = self._server.recv(LONGEST).decode()
+        except ConnectionError:
+            answer = ""
         if not answer:
-            raise RuntimeError("the process that forks has ended (its own complaint is above)")
+            raise RuntimeError("the process that forks has ended (what it complained of is on standard error)")
         return answer
 
     def wait(self, timeout: float | None = None) -> int:
