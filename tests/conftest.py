@@ -1,23 +1,38 @@
-"""Options, markers and fixtures that all tests share."""
+"""Fixtures and lists that all tests share, and what the options of `support.selection` choose.
+
+The gate runs everything but the tests marked `long`, and of those that rotate one slice out of four. The hash of the
+commit picks the slice; the first line of pytest's output names it. `--slice=N` runs slice N, `--long` runs everything.
+
+These parts rotate:
+
+- test_model: sagas of two and of three steps; what the model forgets; broken cores
+- test_model_trees: the sagas; broken trees
+- test_every_failure: pairs of failures of the sagas of five to twelve steps, single failures of forty more
+- test_tree_controls: broken cores
+- gallery: mistakes and correct sagas
+- reliability: shares of the calls that are killed or refused and of the bits that flip; seeds of power losses; kills by
+  strace
+- lab: the theme, where a scenario is played in both
+
+Property tests draw the same examples in every run, with no database of earlier failures. `--fresh` runs the property
+tests alone on new examples, and prints the seed and what fails ready to paste. `--smoke` runs the files of SMOKE alone.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from sagafsm.store import Store
 from support.bench import WAYS
 from support.stores import KINDS, new_store
 
+pytest_plugins = ["support.selection"]
+TESTS = Path(__file__).parent
+
 # Every way over memory; over SQLite those two that differ in how they come to the store.
-# How long an example takes is the machine's affair, and no test of ours depends on it. The gate tries the same examples
-# each time, so that what it refuses is what has changed; everybody else tries new ones.
-settings.register_profile("sagafsm", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("sagafsm")
 PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
 
 
@@ -54,19 +69,43 @@ EXAMS = (
 EXAM_FOLDERS = ("lab", "view")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the exams that take minutes, too")
+# The files and folders, below this one, that show whether another Python runs sagafsm: about a minute of tests, in which
+# each law is touched.
+SMOKE = (
+    "adapters/test_memory.py",
+    "adapters/test_sqlite.py",
+    "drivers",
+    "test_async_orchestrator.py",
+    "test_codec.py",
+    "test_conditions.py",
+    "test_decisions.py",
+    "test_function.py",
+    "test_groups.py",
+    "test_listening.py",
+    "test_nested.py",
+    "test_orchestrator.py",
+    "test_ownership.py",
+    "test_payload.py",
+    "test_recovery.py",
+    "test_saga.py",
+    "test_waits.py",
+)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out of --smoke the files and folders that are not in its list, with all that they import."""
+    if not config.option.smoke or not collection_path.is_relative_to(TESTS):
+        return None
+    chosen = [TESTS / name for name in SMOKE]
+    if any(path.is_relative_to(collection_path) or collection_path.is_relative_to(path) for path in chosen):
+        return None
+    return True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in EXAMS or item.path.parent.name in EXAM_FOLDERS:
             item.add_marker(pytest.mark.exam)
-    if config.getoption("--long"):
-        return
-    for item in items:
-        if "long" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --long"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -14,6 +14,7 @@ import logging
 import pytest
 
 from support.plans import seeded
+from support.selection import rotating
 from support.sittings import Sitting
 
 # By number of steps, the seed of a saga; together they have everything that a plan can have.
@@ -27,12 +28,9 @@ def parts(size: int) -> int:
     return 1 if size < 5 else 4
 
 
-# Of the pairs of 12 steps, which take as long as all others, every fourth is tried each time.
-EACH_PART = [
-    pytest.param(size, part, marks=pytest.mark.long if size == 12 and part else ())
-    for size in EVERY_PAIR
-    for part in range(parts(size))
-]
+# Of each saga that is examined in parts, a slice has one.
+EACH_PART = [(size, part) for size in EVERY_PAIR for part in range(parts(size))]
+SMALL = [(size, 0) for size in EVERY_PAIR if parts(size) == 1]
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +39,8 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="sagafsm")
 
 
-@pytest.mark.parametrize(("size", "part"), EACH_PART)
-def test_every_pair_of_failures_ends_clean(size: int, part: int) -> None:
+@pytest.mark.parametrize("each", rotating(EACH_PART, always=SMALL), ids=lambda each: "{}-{}".format(*each))
+def test_every_pair_of_failures_ends_clean(each: tuple[int, int]) -> None:
     """For each of these sagas, exhaustively, at one order of what runs beside each other.
 
     - Each crash point alone, a cancel and each late signal at each of them, and each failure alone: of each action (at each attempt, for good, in doubt and done, in
@@ -55,6 +53,7 @@ def test_every_pair_of_failures_ends_clean(size: int, part: int) -> None:
     In all 235 crash points, 215 single failures, and 12,859 pairs: 5,196 of crashes, 5,519 of a failure and a crash,
     2,144 of failures.
     """
+    size, part = each
     seed = EVERY_PAIR[size]
     Sitting(seeded(seed, [size]), seed).pairs(part, parts(size))
 
@@ -67,7 +66,7 @@ def test_every_pair_of_failures_ends_clean_in_more_sagas(size: int) -> None:
     Sitting(seeded(seed, [size]), seed).pairs()
 
 
-@pytest.mark.parametrize("batch", range(BATCHES))
+@pytest.mark.parametrize("batch", rotating(range(BATCHES)))
 def test_every_single_failure_ends_clean(batch: int) -> None:
     """Each crash point alone, and each failure alone, of 40 sagas more."""
     for seed in range(batch, 40, BATCHES):

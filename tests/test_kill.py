@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from sagafsm import NOT_DONE, Context, Orchestrator, SagaNotFound
 from sagafsm.instance import SagaInstance
 from support import killed
 from support.bench import lines
+from support.warm import Warm
+
+Kill = Callable[..., None]
 
 CALLS = [f"{when} {call}" for call in ("a", "b", "c", "undo b", "undo a") for when in ("before", "after")]
 # c refuses, so it has no effect to die after. The creation is the first append; of it only the middle is reached.
@@ -23,14 +27,34 @@ MARKS = [mark for mark in CALLS if mark != "after c"]
 MARKS += [f"in append {n}" for n in range(1, 7)] + [
     f"{when} append {n}" for n in range(2, 7) for when in ("before", "after")
 ]
-# One of each kind beside the loop; all of them with --long.
-ASYNC = ("before b", "after b", "after undo b", "in append 3", "in append 5", "after append 4")
 
 
-def kill(folder: Path, way: str, mark: str) -> None:
+def run_fresh(folder: Path, way: str, mark: str) -> subprocess.CompletedProcess[str]:
+    """Run the process from its very start, in an interpreter of its own."""
     command = [sys.executable, killed.__file__, str(folder), way, mark]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def kill_fresh(folder: Path, way: str, mark: str) -> None:
+    child = run_fresh(folder, way, mark)
     assert -signal.SIGKILL == child.returncode, child.stderr
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm(killed) as server:
+        yield server
+
+
+@pytest.fixture
+def kill(warm: Warm) -> Kill:
+    """Kills a process at a mark; the process is forked from a warm one."""
+
+    def kill(folder: Path, way: str, mark: str) -> None:
+        child = warm.run(folder, way, mark)
+        assert -signal.SIGKILL == child.returncode, child.stderr
+
+    return kill
 
 
 def recovered(folder: Path) -> SagaInstance:
@@ -68,32 +92,33 @@ def check(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_nothing_is_lost_and_nothing_done_twice(mark: str, tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_done_twice(mark: str, kill: Kill, tmp_path: Path) -> None:
     """The crash table, by a real kill: before and after the effect, between steps, in a compensation, in an append."""
     kill(tmp_path, "sync", mark)
     check(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "mark", [pytest.param(mark, marks=() if mark in ASYNC else pytest.mark.long) for mark in MARKS]
-)
-def test_the_same_beside_a_loop(mark: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", MARKS)
+def test_the_same_beside_a_loop(mark: str, kill: Kill, tmp_path: Path) -> None:
     """The same with the async orchestrator, whose store is on a thread of its own."""
     kill(tmp_path, "async", mark)
     check(tmp_path)
 
 
-def test_a_process_killed_at_every_moment_in_turn_gets_through(tmp_path: Path) -> None:
-    """One instance whose processes are killed again and again: each goes on where the last one was."""
-    for mark in ("before a", "after a", "before append 2", "after b", "before c", "after undo b", "before undo a"):
-        kill(tmp_path, "sync", mark)
+def test_a_process_killed_at_every_moment_in_turn_gets_through(kill: Kill, tmp_path: Path) -> None:
+    """One instance whose processes are killed again and again: each goes on where the last one was.
+
+    Every third starts as a user's does, in an interpreter of its own; the others are forked.
+    """
+    marks = ("before a", "after a", "before append 2", "after b", "before c", "after undo b", "before undo a")
+    for number, mark in enumerate(marks):
+        (kill if number % 3 else kill_fresh)(tmp_path, "sync", mark)
     check(tmp_path)
 
 
 def test_the_marks_are_where_they_are_said_to_be(tmp_path: Path) -> None:
     """Without a mark the process is not killed, and what it leaves is the same."""
-    command = [sys.executable, killed.__file__, str(tmp_path), "sync", "nowhere"]
-    assert 0 == subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+    assert 0 == run_fresh(tmp_path, "sync", "nowhere").returncode
     check(tmp_path)
 
 
@@ -122,7 +147,7 @@ class Keyless(killed.Service):
     [("after a", "[('a', 1), ('a', 1), ('b', 1)]"), ("before append 3", "[('a', 1), ('b', 1), ('b', 1)]")],
 )
 def test_a_service_that_ignores_the_key_is_noticed(
-    mark: str, effects: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mark: str, effects: str, kill: Kill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Positive control: what was done before the kill is done once more after it."""
     kill(tmp_path, "sync", mark)

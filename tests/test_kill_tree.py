@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,27 +13,38 @@ import pytest
 from sagafsm import Orchestrator, SagaInstance, SagaNotFound
 from sagafsm import events as e
 from support import killed_tree
+from support.warm import Warm
 
+Kill = Callable[..., None]
 TESTS = Path(__file__).parent
 CALLS = [f"{when} {call}" for call in "abcd" for when in ("before", "after")]
 UNDOS = [f"{when} undo {call}" for call in "dcba" for when in ("before", "after")]
 LAST = 14
 APPENDS = [f"{when} append {n}" for n in range(2, LAST + 1) for when in ("before", "after")]
 MARKS = [*CALLS, "before z", *UNDOS, *APPENDS]
-# One of each kind in every run: members, the nested saga's own, the way back, and commits of both; all with --long.
-SYNC = {"after b", "before c", "after d", "before undo d", "after undo c", "after undo b"}
-SYNC |= {f"{when} append {n}" for n in (3, 5, 8, 11, LAST) for when in ("before", "after")}
-ASYNC = {"after b", "after c", "after undo d", "before append 6", "after append 10"}
 
 
-def some(chosen: set[str]) -> list[object]:
-    return [pytest.param(mark, marks=() if mark in chosen else pytest.mark.long) for mark in MARKS]
-
-
-def kill(folder: Path, way: str, mark: str) -> None:
+def run_fresh(folder: Path, way: str, mark: str) -> subprocess.CompletedProcess[str]:
+    """Run the process from its very start, in an interpreter of its own."""
     command = [sys.executable, "-m", killed_tree.__name__, str(folder), way, mark]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=TESTS)
-    assert -signal.SIGKILL == child.returncode, child.stderr
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=TESTS)
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    with Warm(killed_tree) as server:
+        yield server
+
+
+@pytest.fixture
+def kill(warm: Warm) -> Kill:
+    """Kills a process at a mark; the process is forked from a warm one."""
+
+    def kill(folder: Path, way: str, mark: str) -> None:
+        child = warm.run(folder, way, mark)
+        assert -signal.SIGKILL == child.returncode, child.stderr
+
+    return kill
 
 
 def recovered(folder: Path) -> tuple[SagaInstance, SagaInstance]:
@@ -80,30 +92,28 @@ def check(folder: Path) -> None:
     assert [*expected, "undo a of a!"] == undos
 
 
-@pytest.mark.parametrize("mark", some(SYNC))
-def test_a_killed_tree_is_whole_again(mark: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_killed_tree_is_whole_again(mark: str, kill: Kill, tmp_path: Path) -> None:
     """Members on threads, the nested saga on the driver's own; killed in any call, and around any commit."""
     kill(tmp_path, "sync", mark)
     check(tmp_path)
 
 
-@pytest.mark.parametrize("mark", some(ASYNC))
-def test_a_killed_tree_is_whole_again_beside_a_loop(mark: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_killed_tree_is_whole_again_beside_a_loop(mark: str, kill: Kill, tmp_path: Path) -> None:
     """The same with the async orchestrator."""
     kill(tmp_path, "async", mark)
     check(tmp_path)
 
 
-def test_a_tree_killed_at_every_moment_in_turn_gets_through(tmp_path: Path) -> None:
-    """One tree whose processes are killed again and again."""
-    for mark in ("after b", "after c", "before z", "after undo d", "before undo b"):
-        command = [sys.executable, "-m", killed_tree.__name__, str(tmp_path), "sync", mark]
-        subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=TESTS)
+def test_a_tree_killed_at_every_moment_in_turn_gets_through(warm: Warm, tmp_path: Path) -> None:
+    """One tree whose processes are killed again and again, some of them forked."""
+    for number, mark in enumerate(("after b", "after c", "before z", "after undo d", "before undo b")):
+        (warm.run if number % 3 else run_fresh)(tmp_path, "sync", mark)
     check(tmp_path)
 
 
 def test_without_a_mark_it_comes_to_the_same(tmp_path: Path) -> None:
     """And the marks are where they are said to be: so many commits there are."""
-    command = [sys.executable, "-m", killed_tree.__name__, str(tmp_path), "sync", "nowhere"]
-    assert 0 == subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=TESTS).returncode
+    assert 0 == run_fresh(tmp_path, "sync", "nowhere").returncode
     check(tmp_path)

@@ -15,6 +15,7 @@ from model.trees.catalogue import SETS, all_sagas
 from model.trees.explore import explore_all
 from model.trees.faults import FAULTS, Fault
 from model.trees.sagas import TreeSaga
+from support.selection import rotating
 
 PARTS = 12
 
@@ -28,14 +29,10 @@ def explored(sagas: list[TreeSaga]) -> None:
 def test_the_sagas_are_hundreds_and_distinct():
     sagas = all_sagas()
     assert len(sagas) >= 200
-    assert len([saga for number, saga in enumerate(sagas) if number % PARTS < 10]) >= 200
     assert len(set(map(str, sagas))) == len(sagas)
 
 
-# Five in six are hundreds as well; the rest is explored with --long.
-@pytest.mark.parametrize(
-    "part", [*range(10), *(pytest.param(part, marks=pytest.mark.long) for part in range(10, PARTS))]
-)
+@pytest.mark.parametrize("part", rotating(range(PARTS)))
 def test_the_laws_hold_for_groups_and_nested_sagas(part: int):
     explored(all_sagas()[part::PARTS])
 
@@ -50,7 +47,7 @@ def test_the_laws_hold_whatever_goes_wrong_three_times(name: str):
 # Positive controls ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", rotating(FAULTS), ids=lambda fault: fault.name)
 def test_a_broken_tree_is_found_out(fault: Fault, monkeypatch: pytest.MonkeyPatch):
     fault.inject(monkeypatch)
     with pytest.raises(LawBroken) as caught:

@@ -162,6 +162,7 @@ def loaded(store: Store, id: str) -> SagaInstance | None:
         return None
 
 
+@pytest.mark.draws
 def test_any_saga_ends_well_whatever_fails(place: tuple[str, str], stores: Store) -> None:
     """Laws 1 to 7, 11 and 15: with a crash at any commit and in any call, before and after it counts."""
 
@@ -199,6 +200,7 @@ def rested(bench: Bench, id: str) -> SagaInstance:
     raise AssertionError(f"{instance} does not come to rest")
 
 
+@pytest.mark.draws
 def test_resuming_is_the_same_as_never_having_stopped(place: tuple[str, str], stores: Store) -> None:
     """Law 11: the same events but for the settling of doubt, the same results, the same world."""
 

@@ -47,6 +47,7 @@ def fresh(kind: str, folders: Iterator[Path]) -> Store:
     return new_store(kind, folder)
 
 
+@pytest.mark.draws
 def test_any_tree_ends_clean(place: tuple[str, str], folders: Iterator[Path]) -> None:
     """Laws 1 to 12 and 15 for groups, nested sagas and waits, with up to four failures, four deaths and two requests."""
     kind, way = place

@@ -10,6 +10,7 @@ import pytest
 from sagafsm import SagaError
 from support.mutants import MUTANTS
 from support.plans import seeded
+from support.selection import rotating
 from support.sittings import Sitting
 from support.staged import staged
 
@@ -33,7 +34,7 @@ def lives() -> Iterator[None]:
             yield
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", rotating(MUTANTS))
 def test_what_is_broken_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of these, by the single failures of a few sagas."""
     MUTANTS[name](monkeypatch)

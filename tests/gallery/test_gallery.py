@@ -5,6 +5,7 @@ The pieces were written from the specification, apart from the verifier.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from gallery.entry import Entry
 from sagafsm import Saga
 from sagafsm.verify import Report, verify
 from sagafsm.verify.report import Finding
+from support.selection import rotating
 
 BUDGET = timedelta(seconds=120)
 # Mistakes that are none any more for somebody who compares copies.
@@ -22,8 +24,8 @@ HARMLESS = {"snapshot_is_alive"}
 pytestmark = [pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited")]
 
 
-def of(entries: object) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("entry", entries, ids=lambda entry: entry.name)
+def of(entries: Iterable[Entry]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("entry", rotating(entries), ids=lambda entry: entry.name)
 
 
 def verified(entry: Entry, depth: int | str) -> Report:

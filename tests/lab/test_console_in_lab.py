@@ -54,7 +54,7 @@ orchestrator.start(order, {"number": 99}, id="o-099")
 )
 
 
-@themes("light")
+@themes()
 def test_console_lists_finds_opens_and_comes_back(notebook, dark):
     page = notebook(FILLED, "console(orchestrator)", dark=dark)
     page.run_all()

@@ -18,7 +18,7 @@ counter = Counter(); counter
 '''
 
 
-@themes("dark")
+@themes()
 def test_click_reaches_the_kernel_and_comes_back(notebook, dark):
     page = notebook(COUNTER, dark=dark)
     page.run_all()

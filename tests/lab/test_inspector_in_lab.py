@@ -13,7 +13,7 @@ def opened(notebook, *cells, dark=False):
     return Card(page)
 
 
-@themes("light", "dark")
+@themes()
 def test_run_from_the_button(notebook, dark):
     """A click on run drives it to its end; diagram, chip and events show it, and the kernel has it."""
     card = opened(notebook, dark=dark)
@@ -25,7 +25,7 @@ def test_run_from_the_button(notebook, dark):
     assert "InstanceCompleted" in card.rows()[-1]
 
 
-@themes("dark")
+@themes()
 def test_break_a_step_by_clicking_on_it(notebook, dark):
     """A broken step fails, and what came before it is undone: in the diagram, the table, and the kernel."""
     card = opened(notebook, dark=dark)
@@ -53,7 +53,7 @@ def test_one_step_at_a_time(notebook):
     until(lambda: "running:ship" == card.page.ask("orchestrator.get('o-1').state"), what="the second step")
 
 
-@themes("light")
+@themes()
 def test_travel_in_time(notebook, dark):
     """The slider's keys go through the events, all panes follow, and the badge returns to the present."""
     card = opened(notebook, "inspector.run().state", dark=dark)
@@ -69,7 +69,7 @@ def test_travel_in_time(notebook, dark):
     card.reaches("completed")
 
 
-@themes("light", "dark")
+@themes()
 def test_settle_a_blocked_undo(notebook, dark):
     """A compensation that failed for good is decided with a reason, which the history keeps."""
     blocks = (
@@ -101,7 +101,7 @@ def test_fork_from_an_event(notebook):
     until(lambda: "completed" not in card.state(), what="the original")
 
 
-@themes("dark")
+@themes()
 def test_a_saved_notebook_tells_its_story_without_a_kernel(notebook, dark):
     """The static card is there, and no line says that a widget could not be shown."""
     card = opened(notebook, "inspector.run().state", dark=dark)

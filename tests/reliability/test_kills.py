@@ -6,21 +6,22 @@ import pytest
 
 from reliability import shim
 from reliability.exam import sit
+from support.selection import rotating
 
 pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, reason=str(shim.lacking()))]
-SHARES = 2
+SHARES = 4
 
 
-@pytest.mark.parametrize("share", [0, *(pytest.param(share, marks=pytest.mark.long) for share in range(1, SHARES))])
+@pytest.mark.parametrize("share", rotating(range(SHARES)))
 def test_whatever_call_a_process_dies_at(share: int) -> None:
     """Before, in and after every call that changes a file; then at calls of the recovery, and of that one's recovery.
 
-    Every second of those calls, with --long all.
+    A slice has one share of those calls.
     """
-    report = sit("kills", seconds=30, shares=SHARES, share=share)
+    report = sit("kills", seconds=15, shares=SHARES, share=share)
     assert [] == report.breaches
     counts = report.counts
-    assert counts["points of all"] > 500
+    assert counts["points of all"] > 1000 / SHARES
     assert counts["kills in a recovery"] >= 50
     assert (
         counts["points of all"]

@@ -6,13 +6,16 @@ import pytest
 
 from reliability import shim
 from reliability.exam import sit
+from support.selection import rotating
 
 pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, reason=str(shim.lacking()))]
+SHARES = 4
 
 
-def test_whatever_call_is_refused() -> None:
+@pytest.mark.parametrize("share", rotating(range(SHARES)))
+def test_whatever_call_is_refused(share: int) -> None:
     """Each error at each call, once and from then on: told as what it is, and all in order when the disk is well."""
-    report = sit("refusals", seconds=20)
+    report = sit("refusals", seconds=10, shares=SHARES, share=share)
     assert [] == report.breaches
     counts = report.counts
     assert counts["refusals"] == counts["in order afterwards"] == counts["told"] + counts["went on"]

@@ -9,13 +9,12 @@ import pytest
 
 from reliability import counting, shim, traced
 from reliability.judge import judge
+from support.selection import rotating
 
 LACKING = shim.lacking() or traced.lacking()
 pytestmark = [pytest.mark.exam, pytest.mark.skipif(LACKING is not None, reason=str(LACKING))]
 WORKLOAD = "fails"
 KILLS = 20
-# Each starts a Python under strace; all of them with --long.
-SOME = range(0, KILLS, 3)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def test_they_count_the_same(calls: str, tmp_path: Path) -> None:
     assert traced.counted(tmp_path, WORKLOAD) == Counter(calls.replace("c", ""))
 
 
-@pytest.mark.parametrize("part", [pytest.param(n, marks=() if n in SOME else pytest.mark.long) for n in range(KILLS)])
+@pytest.mark.parametrize("part", rotating(range(KILLS)))
 def test_they_kill_alike(part: int, library: Path, calls: str, tmp_path: Path) -> None:
     """Killed at the same write, both lives have told the same, and both leave what recovery brings to rest."""
     writes = [number for number, kind in enumerate(calls, start=1) if kind == "w"]

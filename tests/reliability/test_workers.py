@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, r
 
 def test_nothing_is_lost_doubled_or_unbalanced() -> None:
     """All that was told is there, every call had its start, every instance is completed or compensated."""
-    report = sit("workers", seconds=8)
+    report = sit("workers", seconds=5)
     assert [] == report.breaches
     assert report.counts["kills"] > 10
     assert report.counts["instances"] > 10

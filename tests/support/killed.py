@@ -22,6 +22,8 @@ from sagafsm import NOT_DONE, AsyncOrchestrator, Context, Done, Orchestrator, Re
 from sagafsm.store import Create, Write
 from sagafsm_adapters.sql import writing
 
+WAYS = ("sync", "async")
+
 
 def reach(mark: str) -> None:
     """Die here, as a process does that is killed, when this is the mark."""
@@ -131,8 +133,8 @@ def kill_in_transactions() -> None:
     writing.event_rows = rows  # type: ignore[assignment]
 
 
-def main(folder: Path, way: str) -> None:
-    kill_in_transactions()
+def live(folder: Path, way: str) -> None:
+    """Run one instance to its end, or to the mark."""
     order, store = saga(folder), MarkedStore(open_store(f"sqlite:///{folder}/saga.db"))
     if way == "sync":
         with Orchestrator(store, sagas=[order], owner="child") as orchestrator:
@@ -146,5 +148,18 @@ def main(folder: Path, way: str) -> None:
     asyncio.run(run())
 
 
+def warm_up(folder: Path) -> None:
+    """Do all once that a child does, so that it finds every module loaded and every cache filled."""
+    for way in WAYS:
+        (folder / way).mkdir()
+        live(folder / way, way)
+
+
+def main(arguments: Sequence[str]) -> None:
+    folder, way, _ = arguments
+    kill_in_transactions()
+    live(Path(folder), way)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1:])

@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,17 @@ async def work(folder: Path, round_: int, *, keyless: bool) -> None:
         await asyncio.gather(*(orchestrator.run(order, "mug", id=name) for name in ids if name not in rests))
 
 
+def warm_up(folder: Path) -> None:
+    """Do all once that a child does, so that it finds every module loaded and every cache filled."""
+    asyncio.run(work(folder, 0, keyless=False))
+
+
+def main(arguments: Sequence[str]) -> None:
+    folder, round_, statement, *options = arguments
+    if int(statement):
+        die_at(int(statement))
+    asyncio.run(work(Path(folder), int(round_), keyless="keyless" in options))
+
+
 if __name__ == "__main__":
-    if int(sys.argv[3]):
-        die_at(int(sys.argv[3]))
-    asyncio.run(work(Path(sys.argv[1]), int(sys.argv[2]), keyless="keyless" in sys.argv))
+    main(sys.argv[1:])

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sagafsm import AsyncOrchestrator, Context, Orchestrator, Saga, open_store
-from support.killed import MarkedStore, Service, reach
+from support.killed import WAYS, MarkedStore, Service, reach
 
 
 class TreeService(Service):
@@ -46,7 +47,8 @@ def saga(folder: Path) -> Saga:
     return order
 
 
-def main(folder: Path, way: str) -> None:
+def live(folder: Path, way: str) -> None:
+    """Run one tree to its end, or to the mark."""
     order, store = saga(folder), MarkedStore(open_store(f"sqlite:///{folder}/saga.db"))
     if way == "sync":
         with Orchestrator(store, sagas=[order], owner="child") as orchestrator:
@@ -60,5 +62,17 @@ def main(folder: Path, way: str) -> None:
     asyncio.run(run())
 
 
+def warm_up(folder: Path) -> None:
+    """Do all once that a child does, so that it finds every module loaded and every cache filled."""
+    for way in WAYS:
+        (folder / way).mkdir()
+        live(folder / way, way)
+
+
+def main(arguments: Sequence[str]) -> None:
+    folder, way, _ = arguments
+    live(Path(folder), way)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1:])

@@ -7,9 +7,10 @@ import pytest
 THEMES = {"light": False, "dark": True}
 
 
-def themes(*usual: str) -> pytest.MarkDecorator:
-    """A scenario in these themes, and with --long in both: what differs between them is the style alone."""
-    return pytest.mark.parametrize(
-        "dark",
-        [pytest.param(dark, id=name, marks=() if name in usual else pytest.mark.long) for name, dark in THEMES.items()],
-    )
+def themes() -> pytest.MarkDecorator:
+    """Play a scenario in one theme in each slice, in turn: both differ in the style alone."""
+    both = [
+        pytest.param(dark, id=name, marks=pytest.mark.rotates(number, of=len(THEMES)))
+        for number, (name, dark) in enumerate(THEMES.items())
+    ]
+    return pytest.mark.parametrize("dark", both)

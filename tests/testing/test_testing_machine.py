@@ -18,8 +18,6 @@ from support.keyed import Shop, forget, free, hold, order_of
 # A failure is looked for, not brought down to the smallest: that is Hypothesis's own affair.
 QUICK: dict[str, Any] = {
     "deadline": None,
-    "database": None,
-    "derandomize": True,
     "suppress_health_check": list(HealthCheck),
     "phases": [Phase.generate],
 }

@@ -6,8 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from sagafsm import Saga
+from sagafsm.testing import failures  # noqa: F401 - see `_loaded`
+from sagafsm.verify import verify
 
 pytest_plugins = ["pytester"]
 
@@ -54,18 +59,37 @@ def test_order(verify_saga):
 KEPT = "order-reserve-left_behind-*.json"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> None:
+    """Load all that a verification imports: a pytest within this process forgets the modules that it imports itself."""
+
+    class World:
+        def resources(self) -> dict[str, Any]:
+            return {"shop": self}
+
+        def snapshot(self) -> int:
+            return 0
+
+        def hold(self) -> None: ...
+
+    saga = Saga("order", resources=["shop"])
+    saga.add_step("reserve", lambda shop: shop.hold(), in_doubt="retry")
+    assert str(verify(saga, World, depth=1))
+
+
 @pytest.fixture
 def session(pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    """Runs pytest on a test of an order whose undo is given, in a process of its own."""
+    """Runs pytest on a test of an order whose undo is given, within this process or in one of its own."""
     pytester.makepyfile(shop=SHOP)
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
-    plugins = ["-p", "no:cacheprovider", "-p", "no:randomly"]
+    plugins = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:faulthandler"]
     if not request.config.pluginmanager.has_plugin("sagafsm"):
         plugins += ["-p", "sagafsm.testing.plugin"]
 
-    def run(*options: str, undo: str = "free", more: str = "") -> pytest.RunResult:
+    def run(*options: str, undo: str = "free", more: str = "", subprocess: bool = False) -> pytest.RunResult:
         pytester.makepyfile(test_shop=TEST.format(undo=undo, more=more))
-        return pytester.runpytest_subprocess(*plugins, "--saga-depth=1", *options)
+        start = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
+        return start(*plugins, "--saga-depth=1", *options)
 
     return run
 
@@ -86,7 +110,7 @@ def test_a_saga_that_holds_passes_and_shows_its_bounds(session, pytester: pytest
 
 def test_what_is_found_is_kept(session, pytester: pytest.Pytester) -> None:
     """A failing run fails with the report, and writes a file that says all it takes to replay."""
-    result = session(undo="forget")
+    result = session(undo="forget", subprocess=True)
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*VerificationFailed: saga 'order': * finding*, within*"])
@@ -168,6 +192,7 @@ def test_failures_of_other_tests_are_left_alone(session, pytester: pytest.Pytest
     before = kept(pytester)
 
     session().assert_outcomes(passed=1)
+    assert before
     assert before == kept(pytester)
 
 
@@ -217,7 +242,7 @@ def test_wrong_options_are_told(session, option: str, told: str) -> None:
 
 def test_it_works_in_several_processes(session, pytester: pytest.Pytester) -> None:
     """Under xdist what is found reaches the terminal of the first process, once."""
-    result = session("-n", "2", undo="forget")
+    result = session("-n", "2", undo="forget", subprocess=True)
 
     result.assert_outcomes(failed=1)
     lines = [line for line in result.outlines if line.startswith("test_shop.py::test_order: saga 'order': ")]

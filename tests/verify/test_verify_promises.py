@@ -14,8 +14,6 @@ from support.verifying import Bank, kinds, pay, undo
 
 QUICK: dict[str, Any] = {
     "deadline": None,
-    "database": None,
-    "derandomize": True,
     "suppress_health_check": list(HealthCheck),
     "phases": [Phase.generate],
 }
