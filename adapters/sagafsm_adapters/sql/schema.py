@@ -13,9 +13,9 @@ from sagafsm_adapters.sql.connections import Connections
 from sagafsm_adapters.sql.tables import SCHEMA, SCHEMA_VERSION, Base
 
 # `MIGRATIONS[n]` changes a database of schema n to schema n + 1, with the cursor that it is given. A change of rows or
-# events raises SCHEMA_VERSION, adds a function here, and keeps a file of the older schema in the tests. A function writes
-# its SQL out: the tables of today are not those of its day. None: nothing leads on from there. Schema 1 was never
-# released, and had several layouts under one number.
+# events raises SCHEMA_VERSION, adds a function here, and keeps a file of the older schema in the tests. A function
+# writes its SQL out: the tables of today are not those of its day. None: nothing leads on from there. Schema 1 had
+# several layouts under one number, and was never released.
 Migration = Callable[[Any], None]
 MIGRATIONS: tuple[Migration | None, ...] = (None, None)
 
