@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, final
 
 import attrs
 
+from sagafsm import errors
 from sagafsm import events as e
 from sagafsm.command import Prepare, Run, RunAction, RunChild, RunCompensation, RunProbe
 from sagafsm.decide import process_died
@@ -129,7 +130,7 @@ def recorded(error: BaseException) -> e.RecordedError:
     kind = type(error)
     text = "".join(traceback.format_exception(error))
     return e.RecordedError(
-        type=f"{kind.__module__}.{kind.__qualname__}",
+        type=_STORED_NAMES.get(kind) or f"{kind.__module__}.{kind.__qualname__}",
         message=_storable(_message(error), LONGEST_MESSAGE),
         traceback=_storable(text[-LONGEST_TRACEBACK:], LONGEST_TRACEBACK),
     )
@@ -225,6 +226,33 @@ class AttemptTimedOut(TimeoutError):
 
 class NeverCalled(Exception):
     """A call was written ahead, but never made: a cause was recorded before it began."""
+
+
+# The names under which histories keep our own errors. A name in a store outlives the module that the class was in, and
+# users search and compare histories by name: a class that moves keeps its name here. `__module__` tells the true module
+# (pickle imports a class from there), so the name cannot come from it.
+_STORED_NAMES: Final[Mapping[type[BaseException], str]] = {
+    errors.SagaError: "sagafsm.errors.SagaError",
+    errors.DefinitionError: "sagafsm.errors.DefinitionError",
+    errors.RequestError: "sagafsm.errors.RequestError",
+    errors.DefinitionChanged: "sagafsm.errors.DefinitionChanged",
+    errors.IllegalTransition: "sagafsm.errors.IllegalTransition",
+    errors.SagaNotFound: "sagafsm.errors.SagaNotFound",
+    errors.SagaFailed: "sagafsm.errors.SagaFailed",
+    errors.SagaUnfinished: "sagafsm.errors.SagaUnfinished",
+    errors.PermanentFailure: "sagafsm.errors.PermanentFailure",
+    errors.OutcomeUnknown: "sagafsm.errors.OutcomeUnknown",
+    errors.PayloadError: "sagafsm.errors.PayloadError",
+    errors.InputMismatch: "sagafsm.errors.InputMismatch",
+    errors.ResourceMissing: "sagafsm.errors.ResourceMissing",
+    errors.StoreError: "sagafsm.errors.StoreError",
+    errors.StoreConflict: "sagafsm.errors.StoreConflict",
+    errors.NotClaimed: "sagafsm.errors.NotClaimed",
+    errors.InstanceExists: "sagafsm.errors.InstanceExists",
+    errors.MailWaits: "sagafsm.errors.MailWaits",
+    AttemptTimedOut: "sagafsm.outcome.AttemptTimedOut",
+    NeverCalled: "sagafsm.outcome.NeverCalled",
+}
 
 
 def _retry_at(retry: Retry, calls: Calls, error: Exception, moment: Moment) -> datetime | None:

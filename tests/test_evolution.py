@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sagafsm import Context, DefinitionChanged, DefinitionError, Orchestrator, Saga
@@ -454,6 +454,12 @@ def sagas(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
 mappings = st.dictionaries(st.sampled_from(STEPS), st.none() | st.sampled_from(STEPS), max_size=3)
 
 
+# An instance that has failed before it could be migrated keeps its version and the old names.
+@example(
+    old={"c": {"effect": True, "undo": False}, "a": {"effect": True, "undo": False}},
+    new={"b": {"effect": True, "undo": False}},
+    names={"c": "b"}, fails="a", lost="", undo_fails="", again="",
+)  # fmt: skip
 @given(
     old=sagas(), new=sagas(), names=mappings, fails=st.sampled_from([*STEPS, ""]),
     lost=st.sampled_from([*STEPS, ""]), undo_fails=st.sampled_from([*STEPS, ""]), again=st.sampled_from([*STEPS, ""]),
@@ -476,10 +482,13 @@ def test_an_accepted_migration_loses_no_compensation(
         migrated(before, bench.saga.definition, known)
     except (DefinitionChanged, DefinitionError):
         return
+    ended = before.is_at_rest and "compensate" not in allowed(before)
     after = settled(bench, before)
     if after.state == "completed" and "compensate" in allowed(after):
         after = bench.ask("compensate", "o-1")
-    renamed = {old_name: known.get(old_name, old_name) for old_name in old}
+    # Nothing calls the steps of an instance that has ended, so nothing migrates the instance: its names stay.
+    assert (1 if ended else 2) == after.version
+    renamed = {name: name if ended else known.get(name, name) for name in old}
     check(before, after, service, effects, renamed)
 
 

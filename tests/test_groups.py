@@ -19,6 +19,7 @@ from support.bench import Bench, is_async, lines
 from support.messages import message_of
 from support.mortality import die
 from support.services import STEADY, Service, saga_of
+from support.signals import ctrl_c_heard
 from support.stage import PATIENCE, Meeting, Stage
 from support.stores import CountingStore
 
@@ -563,12 +564,8 @@ def test_ctrl_c_reaches_every_member(memory: Store) -> None:
 
     saga.add_step("a", member("a"), group="g", in_doubt="retry")
     saga.add_step("b", member("b"), group="g", in_doubt="retry")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt) as caught:
-            Bench(memory, saga).run()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with ctrl_c_heard(), pytest.raises(KeyboardInterrupt) as caught:
+        Bench(memory, saga).run()
     assert ["a KeyboardInterrupt", "b KeyboardInterrupt"] == sorted(got)
     assert [RESTS] == caught.value.__notes__
     assert None is memory.load("o-1").instance.owner

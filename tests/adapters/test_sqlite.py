@@ -220,6 +220,10 @@ def test_a_malformed_file_is_named(tmp_path):
             1,
             "an older sagafsm wrote it (finish with that one what is in it, or name another file; nothing was changed)",
         ),
+        (
+            -1,
+            "an older sagafsm wrote it (finish with that one what is in it, or name another file; nothing was changed)",
+        ),
     ],
 )
 def test_another_schema_is_refused_and_nothing_changes(tmp_path, version, told):

@@ -23,6 +23,7 @@ from sagafsm.drivers.workers import LateCall, WorkerCall
 from sagafsm.instance import SagaInstance
 from sagafsm.store import Store
 from support.bench import lines
+from support.signals import ctrl_c_heard
 
 SHORT = timedelta(milliseconds=30)
 
@@ -265,7 +266,8 @@ def test_an_interrupt_in_the_grace_waits_for_the_thread(memory: Store) -> None:
             time.sleep(0.02)
             ended.set()
 
-    threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,)).start()
-    with pytest.raises(KeyboardInterrupt):
-        run(memory, saga_of(act, timeout=timedelta(milliseconds=40)), "sync")
+    with ctrl_c_heard():
+        threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,)).start()
+        with pytest.raises(KeyboardInterrupt):
+            run(memory, saga_of(act, timeout=timedelta(milliseconds=40)), "sync")
     assert ended.is_set()

@@ -8,10 +8,10 @@ It prints "in b" once that action runs, then what becomes of it, and at last wha
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga
@@ -90,5 +90,6 @@ def seen(error: BaseException, url: str) -> None:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1])
+    # A process inherits an ignored SIGINT (from `nohup`, or as a background job), and Python keeps it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(sys.argv[1], sys.argv[2])
