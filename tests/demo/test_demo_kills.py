@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sagafsm.demo.orders import shipped_orders
+from sagafsm.demo.orders import SHIPPED_ORDERS
 from sagafsm.demo.run import run_demo
 
 PARTS = 4
@@ -47,7 +47,7 @@ def kills_of_a_run(folder: Path, orders: Path, seed: int) -> int:
 def test_the_books_balance_after_every_run_of_kills(part: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Issue: 40 real SIGKILLs over the demo, with --long 200, each at a random moment; every run balanced."""
     orders = tmp_path / "orders.jsonl"
-    shipped = shipped_orders().read_text(encoding="utf-8").splitlines()
+    shipped = SHIPPED_ORDERS.read_text(encoding="utf-8").splitlines()
     wanted = (KILLS_LONG if request.config.getoption("--long") else KILLS) // PARTS
     kills: list[int] = []
     for seed in itertools.count(part, PARTS):

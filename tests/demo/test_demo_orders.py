@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sagafsm.demo.orders import BadOrders, Order, read_orders, shipped_orders
-from sagafsm.demo.world import CARDS, DEPOTS, STOCK
+from sagafsm.demo.orders import SHIPPED_ORDERS, BadOrders, Order, read_orders
+from sagafsm.demo.services import CARDS, DEPOTS, STOCK
 from sagafsm.errors import SagaError
 from sagafsm.payload import decode, encode
 
@@ -47,31 +47,29 @@ def test_shipped_orders_are_sixty_and_distinct():
 
 
 def test_shipped_orders_say_nothing_of_what_will_become_of_them():
-    fields = {name for text in shipped_orders().read_text(encoding="utf-8").splitlines() for name in json.loads(text)}
+    fields = {name for text in SHIPPED_ORDERS.read_text(encoding="utf-8").splitlines() for name in json.loads(text)}
     assert fields == {"id", "customer", "lines", "address", "card"}
 
 
 def test_shipped_orders_name_products_that_exist_at_one_price_each():
     lines = [line for order in read_orders() for line in order.lines]
-    assert {line.sku for line in lines} <= {product.sku for product in STOCK}
+    assert {line.sku for line in lines} <= STOCK.keys()
     assert max(Counter(sku for sku, _ in {(line.sku, line.unit_price) for line in lines}).values()) == 1
 
 
 def test_shipped_orders_name_cards_that_exist():
-    assert {order.card for order in read_orders()} == {card.token for card in CARDS}
+    assert {order.card for order in read_orders()} == CARDS.keys()
 
 
 def test_shipped_orders_hold_every_special_kind():
     orders = read_orders()
-    units = {product.sku: product.units for product in STOCK}
-    busy = {depot.country: depot.refusals for depot in DEPOTS}
-    sold_out = [o for o in orders if any(n > units[sku] for sku, n in o.quantities.items())]
+    sold_out = [o for o in orders if any(n > STOCK[sku] for sku, n in o.quantities.items())]
     last_ones = [o for o in orders if "lamp-brass" in o.quantities]
     declined = [o for o in orders if o.card in ("tok_insufficient_funds", "tok_expired", "tok_stolen")]
-    no_depot = [o for o in orders if o.address.country not in busy]
+    no_depot = [o for o in orders if o.address.country not in DEPOTS]
     boxes = [o for o in orders if o.address.street.startswith(("PO Box", "Postfach", "Packstation"))]
-    retried = [o for o in orders if 0 < busy.get(o.address.country, 0) < 5]
-    struck = [o for o in orders if busy.get(o.address.country, 0) >= 5]
+    retried = [o for o in orders if 0 < DEPOTS.get(o.address.country, 0) < 5]
+    struck = [o for o in orders if DEPOTS.get(o.address.country, 0) >= 5]
     late = [o for o in orders if o.card == "tok_slow_bank"]
     stuck = [o for o in orders if o.card == "tok_prepaid_closed"]
     counts = [len(group) for group in (sold_out, last_ones, declined, no_depot, boxes, retried, struck, late, stuck)]
