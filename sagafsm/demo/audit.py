@@ -34,6 +34,8 @@ class Audit:
     totals: list[str] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)
+    # The amounts in the books that the outcomes explain, by step and by whether the order is completed.
+    explained: Counter[tuple[str, bool]] = attrs.field(factory=Counter)
 
     @property
     def lines(self) -> list[str]:
@@ -51,12 +53,7 @@ class Entry:
     number: str
     reference: str
     undoes: str | None
-    amounts: dict[str, int] = attrs.field(factory=dict)
-
-    @property
-    def total(self) -> int:
-        """The sum of the amounts."""
-        return sum(self.amounts.values())
+    amounts: Counter[str] = attrs.field(factory=Counter)
 
     def __str__(self) -> str:
         return f"{NOUNS[self.step]} {self.number}{_describe_amounts(self.step, self.amounts)}"
@@ -86,17 +83,15 @@ def audit(folder: Path, instances: Iterable[SagaInstance]) -> Audit:
         result.problems.append(f"books cannot be read: {error}")
         return result
     orders = {instance.id: instance for instance in instances}
-    # The amounts in the books that the outcomes explain, by step and by whether the order is completed.
-    explained: Counter[tuple[str, bool]] = Counter()
     for instance in orders.values():
-        _check_order(instance, books, result, explained)
+        _check_order(instance, books, result)
     for entry in (entry for kept in books.values() for entry in kept.requests):
         if entry.reference not in orders:
             result.problems.append(f"{entry} for order {entry.reference!r} belongs to no instance")
     for step, kept in books.items():
         result.problems += [*_check_undos(step, kept), *_check_accounts(step, kept)]
     completed = sum(1 for instance in orders.values() if instance.state == "completed")
-    result.totals = [f"orders: {completed} of {len(orders)} completed", *_sum_up(books, explained)]
+    result.totals = [f"orders: {completed} of {len(orders)} completed", *_sum_up(books, result.explained)]
     return result
 
 
@@ -116,9 +111,7 @@ def _read_books(file: Path, step: str) -> Books:
     return Books(requests, [entry for entry in entries.values() if entry.undoes is not None], accounts)
 
 
-def _check_order(
-    instance: SagaInstance, books: Mapping[str, Books], result: Audit, explained: Counter[tuple[str, bool]]
-) -> None:
+def _check_order(instance: SagaInstance, books: Mapping[str, Books], result: Audit) -> None:
     try:
         order: Order = decode(instance.input_json, Order, subject="input")
     except PayloadError as error:
@@ -137,7 +130,7 @@ def _check_order(
         if (is_exact and expected != "gone") or (not valid and expected != "there"):
             if expected == "either" or (valid and instance.state != "completed"):
                 result.notes.append(f"{where}: {why}, found {found}")
-            explained[step, instance.state == "completed"] += sum(entry.total for entry in valid)
+            result.explained[step, instance.state == "completed"] += sum(entry.amounts.total() for entry in valid)
         else:
             words = {"there": wanted, "gone": "none", "either": f"none or {wanted}"}[expected]
             result.problems.append(f"{where}: expected {words} ({why}), found {found}")
@@ -191,32 +184,36 @@ def _check_undos(step: str, books: Books) -> Iterator[str]:
     requests = {entry.key: entry for entry in books.requests}
     undo, undone = UNDOS[step]
     for key, times in Counter(entry.undoes for entry in books.undos).items():
-        total = -sum(entry.total for entry in books.undos if entry.undoes == key)
-        words = describe_money(total) if step == "charge" else str(total)
+        total = -sum(entry.amounts.total() for entry in books.undos if entry.undoes == key)
+        words = _describe_amount(step, total)
         if key not in requests:
             yield f"{undo} of {words} belongs to no {NOUNS[step]} (key {key!r})"
-        elif times > 1 or total != requests[key].total:
+        elif times > 1 or total != requests[key].amounts.total():
             yield f"{requests[key]}: {undone} {times} times, {words} in all"
 
 
 def _sum_up(books: Mapping[str, Books], explained: Mapping[tuple[str, bool], int]) -> Iterator[str]:
-    opening = sum(opening for _, opening, _ in books["reserve"].accounts)
-    on_hand = sum(balance for _, _, balance in books["reserve"].accounts)
-    taken, others = explained["reserve", True], explained["reserve", False]
-    by = "by completed orders"
-    yield f"stock: {opening} units - {on_hand} on hand = {opening - on_hand} taken: {taken} {by}, {others} by others"
-    cents = sum(entry.total for entry in books["charge"].requests)
-    back = -sum(undo.total for undo in books["charge"].undos)
-    amounts = (cents, back, cents - back, explained["charge", True], explained["charge", False])
-    charged, refunded, held, paid, other = map(describe_money, amounts)
-    yield f"money: {charged} charged - {refunded} refunded = {held} held: {paid} {by}, {other} by others"
-    shipped, rest = explained["ship", True], explained["ship", False]
-    yield f"labels: {len(books['ship'].valid)} valid: {shipped} {by}, {rest} by others"
+    shares = {}
+    for step in books:
+        completed, others = (_describe_amount(step, explained[step, is_completed]) for is_completed in (True, False))
+        shares[step] = f"{completed} by completed orders, {others} by others"
+    opening = sum(account[1] for account in books["reserve"].accounts)
+    on_hand = sum(account[2] for account in books["reserve"].accounts)
+    yield f"stock: {opening} units - {on_hand} on hand = {opening - on_hand} taken: {shares['reserve']}"
+    cents = sum(entry.amounts.total() for entry in books["charge"].requests)
+    back = -sum(undo.amounts.total() for undo in books["charge"].undos)
+    charged, refunded, held = map(describe_money, (cents, back, cents - back))
+    yield f"money: {charged} charged - {refunded} refunded = {held} held: {shares['charge']}"
+    yield f"labels: {len(books['ship'].valid)} valid: {shares['ship']}"
 
 
 def describe_money(cents: int) -> str:
     """Write an amount of euro cents, as in "EUR 1,234.50"."""
     return f"{'-' if cents < 0 else ''}EUR {abs(cents) // 100:,}.{abs(cents) % 100:02}"
+
+
+def _describe_amount(step: str, amount: int) -> str:
+    return describe_money(amount) if step == "charge" else str(amount)
 
 
 def _describe_amounts(step: str, amounts: Mapping[str, int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -57,41 +57,34 @@ class Order:
         return wanted
 
 
-class BadOrders(SagaError, ValueError):
-    """A file of orders cannot be used. No order of the file was run."""
-
-    def __init__(self, source: object, problems: Sequence[str]) -> None:
-        self.source, self.problems = source, problems
-        more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
-        lines = (f"orders in {source} cannot be read, nothing was run:", *problems[:SHOWN_PROBLEMS], *more)
-        super().__init__("\n  ".join(lines))
-
-
 def read_orders(path: Path | None = None) -> tuple[Order, ...]:
     """Read the orders of a file. Without a path, read the orders that come with sagafsm.
 
     Raises:
-        BadOrders: the message names the file, and each bad line with its number and problem.
+        SagaError: the message names the file, and each bad line with its number and problem.
     """
     source = path or SHIPPED_ORDERS
     orders: dict[str, Order] = {}
     numbers: dict[str, int] = {}
     problems: list[str] = []
     try:
-        lines = source.read_bytes().splitlines()
+        for number, line in enumerate(source.read_bytes().splitlines(), start=1):
+            try:
+                if line.strip():
+                    order = _read_order(line)
+                    if order.id in orders:
+                        raise ValueError(f"order {order.id!r} stands in line {numbers[order.id]} already")
+                    orders[order.id], numbers[order.id] = order, number
+            except ValueError as problem:
+                problems.append(f"line {number}: {problem}")
     except OSError as error:
-        raise BadOrders(source, [error.strerror or str(error)]) from error
-    for number, line in enumerate(lines, start=1):
-        try:
-            if line.strip():
-                order = _read_order(line)
-                if order.id in orders:
-                    raise ValueError(f"order {order.id!r} stands in line {numbers[order.id]} already")
-                orders[order.id], numbers[order.id] = order, number
-        except ValueError as problem:
-            problems.append(f"line {number}: {problem}")
-    if problems or not orders:
-        raise BadOrders(source, problems or ["no order in it"])
+        problems.append(error.strerror or str(error))
+    if not (orders or problems):
+        problems.append("no order in it")
+    if problems:
+        hidden = len(problems) - SHOWN_PROBLEMS
+        lines = [*problems[:SHOWN_PROBLEMS], *([f"and {hidden} more"] if hidden > 0 else [])]
+        raise SagaError("\n  ".join((f"orders in {source} cannot be read, nothing was run:", *lines)))
     return tuple(orders.values())
 
 

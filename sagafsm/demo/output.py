@@ -59,9 +59,9 @@ def print_report(console: Console, instances: Sequence[SagaInstance], *, others:
     outcomes.add_section()
     outcomes.add_row("all", str(len(instances)), _describe_total(instances))
     console.print(outcomes)
-    failed = [instance for instance in instances if instance.state == "failed"]
-    if failed:
-        console.print(_list_failures(failed))
+    failures = _list_failures(instances)
+    if failures.row_count:
+        console.print(failures)
     for instance in instances:
         if not instance.is_at_rest:
             _print_stuck(console, instance, store_url)
@@ -87,9 +87,9 @@ def _list_failures(instances: Sequence[SagaInstance]) -> Table:
     narrow = [Column(name, no_wrap=True) for name in ("order", "failed at", "compensated")]
     columns = (*narrow[:2], Column("cause", ratio=1), narrow[2])
     table = Table(*columns, title="Failed orders", title_justify="left")
-    for instance in instances:
-        undone = [e.step for e in instance.history if isinstance(e, CompensationStarted)]
-        undone = [step for step in dict.fromkeys(undone) if instance.steps[step].undo == "undone"]
+    for instance in (instance for instance in instances if instance.state == "failed"):
+        begun = dict.fromkeys(event.step for event in instance.history if isinstance(event, CompensationStarted))
+        undone = [step for step in begun if instance.steps[step].undo == "undone"]
         left = [f"left: {residue.step}" for residue in instance.residue]
         step = instance.cause.step if instance.cause else None
         effects = listed((*undone, *left), none="nothing to undo")
@@ -120,26 +120,26 @@ def _choose_decision(instance: SagaInstance, block: Block) -> list[str]:
     """Return the command for the most likely decision."""
     which = ["--step", block.step] if len(instance.blocked) > 1 else []
     if "resolve(undone)" in block.decisions:
-        return ["resolve", instance.id, *which, "--undone", "--reason", REASONS.get(block.step, "undone by hand")]
+        return ["resolve", instance.id, *which, "--undone", "--reason", REASONS[block.step]]
     return ["retry" if "retry" in block.decisions else "compensate", instance.id, *which]
 
 
 def _print_command(console: Console, words: Sequence[str], store_url: str) -> None:
     if find_store_file(store_url) is None:
         _print(console, f"  (nothing: store {store_url} ends with this process; use one in a file)")
-        return
-    where = ("--saga", "sagafsm.demo:order", "--store", store_url, "--resources", "sagafsm.demo:resources")
-    _print(console, f"  {quote_command(['sagafsm', *words, *where])}", "bold", soft_wrap=True)
+    else:
+        where = ("--saga", "sagafsm.demo:order", "--store", store_url, "--resources", "sagafsm.demo:resources")
+        _print(console, f"  {quote_command(['sagafsm', *words, *where])}", "bold", soft_wrap=True)
 
 
 def print_interrupted(console: Console, orders: Path | None, store_url: str) -> None:
     """Print how to go on after an interrupt."""
     if find_store_file(store_url) is None:
         _print(console, f"interrupted; store {store_url} ends with this process", "yellow")
-        return
-    _print(console, "interrupted; nothing is lost, it goes on with", "yellow")
-    words = ["sagafsm", "demo", *([] if orders is None else [str(orders)]), "--store", store_url]
-    _print(console, f"  {quote_command(words)}", "bold", soft_wrap=True)
+    else:
+        _print(console, "interrupted; nothing is lost, it goes on with", "yellow")
+        words = ["sagafsm", "demo", *([] if orders is None else [str(orders)]), "--store", store_url]
+        _print(console, f"  {quote_command(words)}", "bold", soft_wrap=True)
 
 
 def quote_command(words: Sequence[str]) -> str:

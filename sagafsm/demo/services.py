@@ -33,15 +33,10 @@ DEPOTS: dict[str, int] = _DATA["depots"]
 # nothing. With `answers_late` the bank books a charge, but the caller's time runs out before the answer.
 CARDS: dict[str, dict[str, Any]] = _DATA["cards"]
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS accounts (
-    name TEXT PRIMARY KEY, opening INTEGER NOT NULL, balance INTEGER NOT NULL CHECK (balance >= 0)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, number TEXT, reference TEXT, undoes TEXT) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entries_by_undoes ON entries (undoes);
-CREATE TABLE IF NOT EXISTS amounts (
-    key TEXT NOT NULL REFERENCES entries, account TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (key, account)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS refusals (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS accounts (name TEXT PRIMARY KEY, opening INTEGER NOT NULL, balance INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, number TEXT, reference TEXT, undoes TEXT);
+CREATE TABLE IF NOT EXISTS amounts (key TEXT, account TEXT, amount INTEGER NOT NULL, PRIMARY KEY (key, account));
+CREATE TABLE IF NOT EXISTS refusals (key TEXT PRIMARY KEY, count INTEGER NOT NULL)
 """
 # No courier can open these boxes. The words are those of the countries with a depot.
 _BOX = re.compile(r"\b(p\.? ?o\.? ?box|postfach|packstation|postbus|postboks|apartado|bo[iî]te postale)\b", re.I)
@@ -132,10 +127,10 @@ class Service:
         """Book `amounts`, by account, for `reference`. The same key again gets the same receipt and books nothing.
 
         Raises:
-            Refused: nothing is booked. It is `KeyFenced` if the entry under this key was undone.
+            Refused: nothing is booked.
             TimeoutError: the entry is booked, but the answer did not arrive in time.
         """
-        with self._call() as db:
+        with self._transaction() as db:
             if _is_undone(db, key):
                 raise KeyFenced(f"key {key!r} is fenced: what it stands for has been undone")
             known = db.execute("SELECT number FROM entries WHERE key = ?", (key,)).fetchone()
@@ -151,12 +146,8 @@ class Service:
         return Receipt(id=number)
 
     def undo(self, key: str, *, action_key: str) -> None:
-        """Take back the entry under `action_key` once, and fence that key, even if no entry was booked under it.
-
-        Raises:
-            Refused: nothing has changed.
-        """
-        with self._call() as db:
+        """Take back the entry under `action_key` once, and fence that key, even if no entry was booked under it."""
+        with self._transaction() as db:
             if _is_undone(db, action_key):
                 return
             db.execute("INSERT INTO entries VALUES (?, NULL, NULL, ?)", (key, action_key))
@@ -166,7 +157,7 @@ class Service:
 
     def find(self, key: str) -> Receipt | None:
         """Return the receipt of the entry under `key`; None if there is none, or if it was undone."""
-        with self._call() as db:
+        with self._transaction() as db:
             row = db.execute("SELECT number FROM entries WHERE key = ?", (key,)).fetchone()
             return None if row is None or _is_undone(db, key) else Receipt(id=row[0])
 
@@ -183,20 +174,15 @@ class Service:
         """Raise `TimeoutError` if the answer to a new entry from `account` does not arrive in time."""
 
     @contextmanager
-    def _call(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         half = self.pace.total_seconds() / 2
         time.sleep(half)
-        with self._transaction() as db:
-            yield db
-        # A caller that is killed in this half has an effect without an answer.
-        time.sleep(half)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
         # The connection's own `with` commits, or rolls back after an error. It begins no transaction.
         with self._lock, self._connection as db:
             db.execute("BEGIN IMMEDIATE")
             yield db
+        # A caller that is killed in this half has an effect without an answer.
+        time.sleep(half)
 
 
 def _is_undone(db: sqlite3.Connection, key: str) -> bool:
@@ -243,20 +229,20 @@ class Shipping(Service):
 
     def make_label(self, key: str, address: Address, *, reference: str) -> Receipt:
         """Make a label for a parcel to `address`. After `CarrierBusy`, a later call under the same key may succeed."""
-        where = f"no delivery to {address.street}, {address.city} ({address.country})"
-        if address.country not in DEPOTS:
+        country, where = address.country, f"no delivery to {address.street}, {address.city} ({address.country})"
+        if country not in DEPOTS:
             raise AddressUndeliverable(f"{where}: no depot in that country")
         if _BOX.search(address.street):
             raise AddressUndeliverable(f"{where}: couriers cannot deliver to a box")
-        if DEPOTS[address.country] > 0:
+        if DEPOTS[country] > 0:
             # A commit of its own: the refusal counts although nothing is booked, so a restart changes no answer.
             with self._transaction() as db:
                 db.execute("INSERT OR IGNORE INTO refusals VALUES (?, 0)", (key,))
                 counting = "UPDATE refusals SET count = count + 1 WHERE key = ? AND count < ?"
-                is_busy = db.execute(counting, (key, DEPOTS[address.country])).rowcount > 0
+                is_busy = db.execute(counting, (key, DEPOTS[country])).rowcount > 0
             if is_busy:
-                raise CarrierBusy(f"503 from the depot for {address.country!r}: no capacity, ask again")
-        return self.book(key, {address.country: 1}, reference=reference)
+                raise CarrierBusy(f"503 from the depot for {country!r}: no capacity, ask again")
+        return self.book(key, {country: 1}, reference=reference)
 
 
 SERVICES: dict[str, type[Service]] = {"inventory": Inventory, "payments": Payments, "shipping": Shipping}

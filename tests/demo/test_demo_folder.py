@@ -42,16 +42,16 @@ def test_the_file_of_a_store_is_read_off_its_url(url: str, file: str | None):
     assert find_store_file(url) == (None if file is None else Path(file))
 
 
-def test_participants_lie_beside_the_store(tmp_path: Path):
-    participants = resources(f"sqlite:///{tmp_path}/deep/saga.db", pace=AT_ONCE)
-    assert list(participants) == ["inventory", "payments", "shipping"]
+def test_services_lie_beside_the_store(tmp_path: Path):
+    services = resources(f"sqlite:///{tmp_path}/deep/saga.db", pace=AT_ONCE)
+    assert list(services) == ["inventory", "payments", "shipping"]
     beside = [f"{book}{end}" for book in BOOKS for end in ("", "-shm", "-wal")]
     assert names(tmp_path / "deep") == sorted([*beside, "made-by-sagafsm-demo.txt"])
-    for participant in participants.values():
-        participant.close()
+    for service in services.values():
+        service.close()
 
 
-def test_a_store_without_a_file_has_its_participants_in_a_new_folder():
+def test_a_store_without_a_file_has_its_services_in_a_new_folder():
     first, second = claim_folder("memory://"), claim_folder("memory://")
     assert first != second
     assert first.is_dir()
@@ -66,9 +66,9 @@ def test_beginning_makes_folder_and_list_and_keeps_what_the_demo_made(tmp_path: 
     assert (folder / "saga.db").read_text() == "orders"
 
 
-def test_participants_of_a_store_that_somebody_makes_do_not_make_it_the_demos(tmp_path: Path):
-    for participant in resources(f"sqlite:///{tmp_path}/saga.db", pace=AT_ONCE).values():
-        participant.close()
+def test_services_of_a_store_that_somebody_makes_do_not_make_it_the_demos(tmp_path: Path):
+    for service in resources(f"sqlite:///{tmp_path}/saga.db", pace=AT_ONCE).values():
+        service.close()
     (tmp_path / "saga.db").write_text("somebody's")
     claim(tmp_path)
     with pytest.raises(SagaError):
@@ -98,7 +98,7 @@ def test_a_store_that_was_there_before_is_used_but_never_removed(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("fresh", "wish"), [(False, "use"), (True, "remove")])
-def test_somebodys_file_named_like_a_participants_is_refused(tmp_path: Path, fresh: bool, wish: str):
+def test_somebodys_file_named_like_a_services_is_refused(tmp_path: Path, fresh: bool, wish: str):
     (tmp_path / "payments.db").write_text("somebody's")
     with pytest.raises(SagaError) as caught:
         claim(tmp_path, fresh=fresh)
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     assert str(caught.value) == f"folder {tmp_path}/file cannot be used: File exists"
 
 
-def test_a_store_named_like_a_participants_file_is_refused(tmp_path: Path):
+def test_a_store_named_like_a_services_file_is_refused(tmp_path: Path):
     with pytest.raises(SagaError) as caught:
         claim(tmp_path, "payments.db")
     assert str(caught.value) == (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sagafsm.demo.orders import SHIPPED_ORDERS, BadOrders, Order, read_orders
+from sagafsm.demo.orders import SHIPPED_ORDERS, Order, read_orders
 from sagafsm.demo.services import CARDS, DEPOTS, STOCK
 from sagafsm.errors import SagaError
 from sagafsm.payload import decode, encode
@@ -120,25 +120,23 @@ def test_an_order_survives_being_stored():
 def test_a_bad_line_is_named_with_file_number_and_problem(tmp_path: Path, text: str, problem: str):
     file = tmp_path / "orders.jsonl"
     file.write_text(f"{GOOD_LINE}\n{text}\n{changed(id='o-3')}\n", encoding="utf-8")
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
     assert str(caught.value) == f"orders in {file} cannot be read, nothing was run:\n  line 2: {problem}"
-    assert isinstance(caught.value, (SagaError, ValueError))
 
 
 def test_every_bad_line_is_told_up_to_ten(tmp_path: Path):
     file = tmp_path / "orders.jsonl"
     file.write_text("{}\n" * 12, encoding="utf-8")
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
-    assert len(caught.value.problems) == 12
     assert str(caught.value).splitlines()[-2:] == ["  line 10: id: missing 'id'", "  and 2 more"]
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path):
     file = tmp_path / "orders.jsonl"
     file.write_bytes(b'{"id": "\xff"}\n')
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
     assert str(caught.value) == f"orders in {file} cannot be read, nothing was run:\n  line 1: not UTF-8 at byte 9"
 
@@ -146,13 +144,13 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path):
 def test_a_file_without_orders_is_refused(tmp_path: Path):
     file = tmp_path / "orders.jsonl"
     file.write_text("\n\n", encoding="utf-8")
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
     assert str(caught.value) == f"orders in {file} cannot be read, nothing was run:\n  no order in it"
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
     for path, problem in ((tmp_path / "no.jsonl", "No such file or directory"), (tmp_path, "Is a directory")):
-        with pytest.raises(BadOrders) as caught:
+        with pytest.raises(SagaError) as caught:
             read_orders(path)
         assert str(caught.value) == f"orders in {path} cannot be read, nothing was run:\n  {problem}"

@@ -16,7 +16,7 @@ from rich.console import Console
 from sagafsm.demo import order as order_saga
 from sagafsm.demo import resources
 from sagafsm.demo.audit import audit
-from sagafsm.demo.orders import SHIPPED_ORDERS, BadOrders, Order
+from sagafsm.demo.orders import SHIPPED_ORDERS, Order
 from sagafsm.demo.output import describe_outcome
 from sagafsm.demo.run import MOST_KILLS, run_demo
 from sagafsm.demo.services import CARDS, Payments, Shipping
@@ -271,7 +271,7 @@ def test_a_memory_store_runs_and_balances(tmp_path: Path):
 def test_bad_orders_make_and_run_nothing(demo: Demo, tmp_path: Path):
     file = tmp_path / "bad.jsonl"
     file.write_text("{}\n", encoding="utf-8")
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         demo.run(file)
     assert str(caught.value) == f"orders in {file} cannot be read, nothing was run:\n  line 1: id: missing 'id'"
     assert not demo.folder.exists()
