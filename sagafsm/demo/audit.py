@@ -120,10 +120,8 @@ def _check_order(instance: SagaInstance, books: Mapping[str, Books], result: Aud
     amounts = {"reserve": order.quantities, "charge": {order.card: order.total}, "ship": {order.address.country: 1}}
     for step, record in instance.steps.items():
         expected, why = _expect_effect(instance, record)
-        where, wanted = (
-            f"order {instance.id!r}, step {step!r}",
-            f"a {NOUNS[step]}{_describe_amounts(step, amounts[step])}",
-        )
+        where = f"order {instance.id!r}, step {step!r}"
+        wanted = f"a {NOUNS[step]}{_describe_amounts(step, amounts[step])}"
         valid = [entry for entry in books[step].valid if entry.reference == instance.id]
         found = " and ".join(map(str, valid)) or "none"
         is_exact = [entry.amounts for entry in valid] == [amounts[step]]
