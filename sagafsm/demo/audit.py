@@ -1,4 +1,4 @@
-"""The audit: it reads the services' books from their files, and compares them with the outcomes of the orders."""
+"""The audit: compare the books in the services' files with the outcomes of the orders."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _check_order(instance: SagaInstance, books: Mapping[str, Books], result: Aud
         else:
             words = {"there": wanted, "gone": "none", "either": f"none or {wanted}"}[expected]
             result.problems.append(f"{where}: expected {words} ({why}), found {found}")
-        # The saga stores a key before it calls the service, so this set is complete, even after a crash.
+        # The saga stores a key before the call of the service, so this set is complete, even after a crash.
         keys = {event.key for event in instance.history if isinstance(event, StepStarted) and event.step == step}
         for entry in books[step].requests:
             if entry.reference == instance.id and entry.key not in keys:

@@ -62,8 +62,7 @@ def claim_folder(store_url: str, *, fresh: bool = False, with_store: bool = True
     listed = books | made | (own if with_store and (fresh or store.name not in present) else set())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Written before the files exist, and replaced as a whole: the demo would refuse its own files that are missing
-        # in the list.
+        # Written before the files exist, and replaced as a whole: the demo refuses a file that is not on the list.
         written = folder / f"{LIST}.{os.getpid()}"
         written.write_text("\n".join((*sorted(listed), "")), encoding="utf-8")
         written.replace(made_list)

@@ -143,7 +143,7 @@ def print_interrupted(console: Console, orders: Path | None, store_url: str) -> 
 
 
 def quote_command(words: Sequence[str]) -> str:
-    """Join words to a command line. It uses double quotes where possible, because every shell accepts them."""
+    """Join words to a command line, with double quotes where possible, because every shell accepts those."""
     return " ".join(f'"{word}"' if _HARMLESS.fullmatch(word) else shlex.quote(word) for word in words)
 
 

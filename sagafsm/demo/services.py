@@ -57,7 +57,7 @@ class Refused(Exception):
 
 
 class KeyFenced(Refused):
-    """The request under this key was undone, so the service does not carry it out again."""
+    """The request under this key was undone, so the key cannot be used again."""
 
 
 class OutOfStock(Refused):
@@ -146,7 +146,7 @@ class Service:
         return Receipt(id=number)
 
     def undo(self, key: str, *, action_key: str) -> None:
-        """Take back the entry under `action_key` once, and fence that key, even if no entry was booked under it."""
+        """Take back the entry under `action_key` once, and fence the key, even if no entry was booked under it."""
         with self._transaction() as db:
             if _is_undone(db, action_key):
                 return
@@ -156,7 +156,7 @@ class Service:
                 self._add_amount(db, key, number, account, -amount)
 
     def find(self, key: str) -> Receipt | None:
-        """Return the receipt of the entry under `key`; None if there is none, or if it was undone."""
+        """Return the receipt of the entry under `key`; None if no such entry exists or the entry was undone."""
         with self._transaction() as db:
             row = db.execute("SELECT number FROM entries WHERE key = ?", (key,)).fetchone()
             return None if row is None or _is_undone(db, key) else Receipt(id=row[0])
@@ -177,7 +177,7 @@ class Service:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         half = self.pace.total_seconds() / 2
         time.sleep(half)
-        # The connection's own `with` commits, or rolls back after an error. It begins no transaction.
+        # The connection's own `with` commits, or rolls back after an error, but begins no transaction.
         with self._lock, self._connection as db:
             db.execute("BEGIN IMMEDIATE")
             yield db

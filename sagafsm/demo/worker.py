@@ -1,4 +1,4 @@
-"""The work on the orders, and the process that `--crash` kills: it does the work and prints only that it began."""
+"""The work on the orders, and the process that `--crash` kills. The process prints only that the work began."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sagafsm.orchestrator import Orchestrator
 
 def run_orders(orchestrator: Orchestrator, orders: Sequence[Order], show: Callable[[SagaInstance], None]) -> None:
     """Finish the orders that an earlier process left, then run `orders`, and show each one that was run."""
-    # `recover` reports an order that cannot go on. It is not looked at here: running that order raises the reason.
+    # The report of `recover` is not needed: for an order that cannot go on, `run` raises the reason.
     orchestrator.recover()
     for order in orders:
         show(orchestrator.run(order_saga, order, id=order.id))
