@@ -1,7 +1,6 @@
-"""The main job: a file of orders through reserve, charge and ship, against three participants with their own files.
+"""The demo: a file of orders that runs through three services, with an audit of the services' own files.
 
-`order` is the saga and `resources` gives its participants, as in `--saga sagafsm.demo:order --resources
-sagafsm.demo:resources`.
+The command line takes the saga and its services as `--saga sagafsm.demo:order --resources sagafsm.demo:resources`.
 """
 
 from __future__ import annotations

@@ -1,193 +1,220 @@
-"""The audit: whether stock, money and labels in the participants' own files balance with the outcomes of the orders."""
+"""The audit: compare the books in the services' files with the outcomes of the orders."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import Any, Literal
 
 import attrs
 
-from sagafsm.demo.books import Account, Books, Effect, read_books
-from sagafsm.demo.expectation import amounts_of, expectation, keys_given
 from sagafsm.demo.orders import Order
-from sagafsm.demo.words import described, euros, worded
+from sagafsm.demo.services import FILES
 from sagafsm.errors import PayloadError
+from sagafsm.events import Decision, DecisionMade, StepStarted
 from sagafsm.instance import SagaInstance
 from sagafsm.payload import decode
 from sagafsm.record import StepRecord
 
+SERVICES = {"reserve": "inventory", "charge": "payments", "ship": "shipping"}
+NOUNS = {"reserve": "reservation", "charge": "charge", "ship": "label"}
+UNDOS = {"reserve": ("release", "released"), "charge": ("refund", "refunded"), "ship": ("void", "voided")}
+# An operator who resolves a step acted by hand, so the books need not fit. The others let an effect remain.
+_RESOLVED: frozenset[Decision] = frozenset(("resolve(result)", "resolve(not_done)", "resolve(undone)"))
+_REMAINS: frozenset[Decision] = frozenset(("skip", "abandon"))
+
+
+@attrs.define
+class Audit:
+    """The result of an audit, in sentences: the totals, the open points, and the problems."""
+
+    totals: list[str] = attrs.field(factory=list)
+    notes: list[str] = attrs.field(factory=list)
+    problems: list[str] = attrs.field(factory=list)
+    # The amounts in the books that the outcomes explain, by step and by whether the order is completed.
+    explained: Counter[tuple[str, bool]] = attrs.field(factory=Counter)
+
+    @property
+    def lines(self) -> list[str]:
+        """All sentences. The verdict comes after the notes."""
+        verdict = f"NOT balanced, {len(self.problems)} found:" if self.problems else "balanced"
+        return [*self.totals, *self.notes, verdict, *(f"  {problem}" for problem in self.problems)]
+
 
 @attrs.frozen(kw_only=True)
-class Audit:
-    """What an audit found: sentences about the totals, what it leaves open, and what does not balance."""
+class Entry:
+    """An entry for a step of order `reference`. It books `amounts`, by account, or undoes the entry of key `undoes`."""
 
-    totals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-    @property
-    def balanced(self) -> bool:
-        """Whether everything in the books is what the orders account for, and nothing is missing."""
-        return not self.problems
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """All of it as sentences; the verdict comes last."""
-        if self.balanced:
-            return (*self.totals, *self.notes, "balanced")
-        verdict = f"NOT balanced, {len(self.problems)} found:"
-        return (*self.totals, *self.notes, verdict, *(f"  {problem}" for problem in self.problems))
+    step: str
+    key: str
+    number: str
+    reference: str
+    undoes: str | None
+    amounts: Counter[str] = attrs.field(factory=Counter)
 
     def __str__(self) -> str:
-        return "\n".join(self.lines)
+        return f"{NOUNS[self.step]} {self.number}{_describe_amounts(self.step, self.amounts)}"
 
 
-@attrs.frozen(kw_only=True)
-class Finding:
-    """What one order accounts for, by step; what it leaves open; what is wrong with it."""
+@attrs.frozen
+class Books:
+    """The books of one service: entries that were requested, their undos, and accounts (name, opening, balance)."""
 
-    completed: bool
-    accounted: Mapping[str, int] = attrs.field(factory=dict)
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    requests: list[Entry]
+    undos: list[Entry]
+    accounts: list[tuple[Any, ...]]
+
+    @property
+    def valid(self) -> list[Entry]:
+        """The requested entries that are not undone."""
+        undone = {undo.undoes for undo in self.undos}
+        return [entry for entry in self.requests if entry.key not in undone]
 
 
 def audit(folder: Path, instances: Iterable[SagaInstance]) -> Audit:
-    """Compare the participants' files in `folder`, not asking the services, with the instances of all orders."""
+    """Compare the services' files in `folder` with the instances of all orders, and change nothing."""
+    result = Audit()
     try:
-        books = read_books(folder)
+        books = {step: _read_books(folder / FILES[service], step) for step, service in SERVICES.items()}
     except sqlite3.Error as error:
-        return Audit(problems=(f"books cannot be read: {error}",))
-    all_of_them = tuple(instances)
-    by_reference: dict[str, list[Effect]] = {instance.id: [] for instance in all_of_them}
-    for effect in books.effects:
-        by_reference.setdefault(effect.reference, []).append(effect)
-    findings = [_check_order(instance, by_reference.pop(instance.id)) for instance in all_of_them]
-    strangers = [effect for left in by_reference.values() for effect in left]
-    return Audit(
-        totals=_totals(books, findings),
-        notes=tuple(note for finding in findings for note in finding.notes),
-        problems=(
-            *(problem for finding in findings for problem in finding.problems),
-            *(f"{described(effect)} for order {effect.reference!r} belongs to no instance" for effect in strangers),
-            *_stock_problems(books),
-            *_money_problems(books),
-        ),
-    )
+        result.problems.append(f"books cannot be read: {error}")
+        return result
+    orders = {instance.id: instance for instance in instances}
+    for instance in orders.values():
+        _check_order(instance, books, result)
+    for entry in (entry for kept in books.values() for entry in kept.requests):
+        if entry.reference not in orders:
+            result.problems.append(f"{entry} for order {entry.reference!r} belongs to no instance")
+    for step, kept in books.items():
+        result.problems += [*_check_undos(step, kept), *_check_accounts(step, kept)]
+    completed = sum(1 for instance in orders.values() if instance.state == "completed")
+    result.totals = [f"orders: {completed} of {len(orders)} completed", *_sum_up(books, result.explained)]
+    return result
 
 
-def _check_order(instance: SagaInstance, effects: Sequence[Effect]) -> Finding:
-    completed = instance.state == "completed"
+def _read_books(file: Path, step: str) -> Books:
+    entries: dict[str, Entry] = {}
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+            # A fence, which is the undo of nothing, has no amounts. The join leaves it out.
+            rows = db.execute("SELECT * FROM entries JOIN amounts USING (key) ORDER BY number, account").fetchall()
+            accounts = db.execute("SELECT name, opening, balance FROM accounts ORDER BY name").fetchall()
+    except sqlite3.Error as error:
+        raise type(error)(f"{file}: {error}") from error
+    for key, number, reference, undoes, account, amount in rows:
+        entry = Entry(step=step, key=key, number=number, reference=reference, undoes=undoes)
+        entries.setdefault(key, entry).amounts[account] = amount
+    requests = [entry for entry in entries.values() if entry.undoes is None]
+    return Books(requests, [entry for entry in entries.values() if entry.undoes is not None], accounts)
+
+
+def _check_order(instance: SagaInstance, books: Mapping[str, Books], result: Audit) -> None:
     try:
         order: Order = decode(instance.input_json, Order, subject="input")
     except PayloadError as error:
-        return Finding(completed=completed, problems=(f"instance {instance.id!r} is no order: {error}",))
-    keys = keys_given(instance)
-    findings = [
-        _check_step(instance, record, order, keys[record.name], [e for e in effects if e.step == record.name])
-        for record in instance.steps.values()
-    ]
-    return Finding(
-        completed=completed,
-        accounted=dict(item for finding in findings for item in finding.accounted.items()),
-        notes=tuple(note for finding in findings for note in finding.notes),
-        problems=tuple(problem for finding in findings for problem in finding.problems),
-    )
+        result.problems.append(f"instance {instance.id!r} is no order: {error}")
+        return
+    amounts = {"reserve": order.quantities, "charge": {order.card: order.total}, "ship": {order.address.country: 1}}
+    for step, record in instance.steps.items():
+        expected, why = _expect_effect(instance, record)
+        where = f"order {instance.id!r}, step {step!r}"
+        wanted = f"a {NOUNS[step]}{_describe_amounts(step, amounts[step])}"
+        valid = [entry for entry in books[step].valid if entry.reference == instance.id]
+        found = " and ".join(map(str, valid)) or "none"
+        is_exact = [entry.amounts for entry in valid] == [amounts[step]]
+        if (is_exact and expected != "gone") or (not valid and expected != "there"):
+            if expected == "either" or (valid and instance.state != "completed"):
+                result.notes.append(f"{where}: {why}, found {found}")
+            result.explained[step, instance.state == "completed"] += sum(entry.amounts.total() for entry in valid)
+        else:
+            words = {"there": wanted, "gone": "none", "either": f"none or {wanted}"}[expected]
+            result.problems.append(f"{where}: expected {words} ({why}), found {found}")
+        # The saga stores a key before the call of the service, so this set is complete, even after a crash.
+        keys = {event.key for event in instance.history if isinstance(event, StepStarted) and event.step == step}
+        for entry in books[step].requests:
+            if entry.reference == instance.id and entry.key not in keys:
+                result.problems.append(f"{where}: {entry} is under key {entry.key!r}, which its instance never gave")
 
 
-def _check_step(
-    instance: SagaInstance, record: StepRecord, order: Order, keys: frozenset[str], effects: Sequence[Effect]
-) -> Finding:
-    says = expectation(instance, record)
-    where = f"order {instance.id!r}, step {record.name!r}"
-    standing = [effect for effect in effects if effect.stands]
-    found = " and ".join(map(described, standing)) or "none"
-    exact = len(standing) == 1 and standing[0].amounts == amounts_of(order, record.name)
-    stray = [effect for effect in effects if effect.key not in keys]
-    right = {"there": exact, "gone": not standing, "either": exact or not standing}[says.effect]
-    problems = [f"{where}: {described(e)} is under key {e.key!r}, which its instance never gave" for e in stray]
-    if not right:
-        wanted = worded(record.name, amounts_of(order, record.name))
-        expected = {"there": wanted, "gone": "none", "either": f"none or {wanted}"}[says.effect]
-        problems.insert(0, f"{where}: expected {expected} ({says.why}), found {found}")
-    noted = right and (says.effect == "either" or (standing and instance.state != "completed"))
-    return Finding(
-        completed=instance.state == "completed",
-        accounted={record.name: sum(standing[0].amounts.values())} if right and standing else {},
-        notes=(f"{where}: {says.why}, found {found}",) if noted else (),
-        problems=tuple(problems),
-    )
+def _expect_effect(instance: SagaInstance, record: StepRecord) -> tuple[Literal["there", "gone", "either"], str]:
+    """Return whether the effect of a step must be in the books, by the order's instance alone, and the reason."""
+    made = (event for event in instance.history if isinstance(event, DecisionMade))
+    decided = {event.decision for event in made if event.step in (record.name, None)}
+    is_repeated = record.status in ("waiting", "failed", "pending")
+    if decided & _RESOLVED:
+        return "either", "as an operator says"
+    if instance.state == "completed":
+        return "there", "completed"
+    # The outcome counts here, not the record: the audit must find an order that ended without an undo.
+    if instance.state == "failed" and not decided & _REMAINS:
+        return "gone", "failed"
+    if record.undo == "undone":
+        return "gone", "undone"
+    if record.undo == "running" or record.compensation.deaths:
+        return "either", "its compensation died or is under way"
+    # A compensation that raised has changed nothing, so the action's status decides.
+    if record.status in ("done", "unstorable"):
+        return "there", "done" if record.undo is None else "done and not undone"
+    if record.status in ("running", "in_doubt") or (is_repeated and record.doubt_before):
+        return "either", "in doubt"
+    return "gone", "never begun" if record.status == "pending" else "failed"
 
 
-# Totals ---------------------------------------------------------------------------------------------------------------
-
-
-def _totals(books: Books, findings: Sequence[Finding]) -> tuple[str, ...]:
-    charged = sum(effect.amounts["cents"] for effect in books.effects if effect.step == "charge")
-    refunded = sum(amount for _, amount in books.refunds)
-    opening, on_hand = sum(a.opening for a in books.stock), sum(a.left for a in books.stock)
-    labels = sum(1 for effect in books.effects if effect.step == "ship" and effect.stands)
-    units, cents, parcels = (_split(findings, step) for step in ("reserve", "charge", "ship"))
-    completed = sum(1 for finding in findings if finding.completed)
-    held = charged - refunded
-    return (
-        f"orders: {completed} of {len(findings)} completed",
-        f"stock: {opening} units - {on_hand} on hand = {opening - on_hand} taken: {_shares(units, str)}",
-        f"money: {euros(charged)} charged - {euros(refunded)} refunded = {euros(held)} held: {_shares(cents, euros)}",
-        f"labels: {labels} valid: {_shares(parcels, str)}",
-    )
-
-
-def _shares(amounts: tuple[int, int], word: Callable[[int], str]) -> str:
-    return f"{word(amounts[0])} by completed orders, {word(amounts[1])} by others"
-
-
-def _split(findings: Sequence[Finding], step: str) -> tuple[int, int]:
-    """How much completed orders account for, and how much all others."""
-    completed = sum(finding.accounted.get(step, 0) for finding in findings if finding.completed)
-    others = sum(finding.accounted.get(step, 0) for finding in findings if not finding.completed)
-    return completed, others
-
-
-def _stock_problems(books: Books) -> list[str]:
+def _check_accounts(step: str, books: Books) -> Iterator[str]:
     taken: Counter[str] = Counter()
-    for effect in books.effects:
-        if effect.step == "reserve" and effect.stands:
-            taken.update(effect.amounts)
-    known = {account.name for account in books.stock}
-    missing = [f"product {sku!r}: {taken[sku]} reserved, but there is no stock of it" for sku in taken.keys() - known]
-    return [
-        f"product {account.name!r}: {account.opening} at first, but {account.left} on hand + {taken[account.name]}"
-        f" reserved = {account.left + taken[account.name]}"
-        for account in books.stock
-        if account.opening != account.left + taken[account.name]
-    ] + sorted(missing)
+    for entry in (*books.requests, *books.undos):
+        taken.update(entry.amounts)
+    for name, opening, balance in books.accounts:
+        held = taken.pop(name, 0)
+        if opening != balance + held and step == "reserve":
+            yield f"product {name!r}: {opening} at first, but {balance} on hand + {held} reserved = {balance + held}"
+        elif opening != balance + held:
+            first, expected, left = map(describe_money, (opening, opening - held, balance))
+            yield f"card {name!r}: {first} at first, less charges, plus refunds = {expected}, but {left} left"
+    for name, held in sorted((+taken).items()) if step == "reserve" else ():
+        yield f"product {name!r}: {held} reserved, but there is no stock of it"
 
 
-def _money_problems(books: Books) -> list[str]:
-    charges = {effect.key: effect for effect in books.effects if effect.step == "charge"}
-    problems: list[str] = []
-    for key, times in Counter(key for key, _ in books.refunds).items():
-        given = sum(amount for charge, amount in books.refunds if charge == key)
-        if key not in charges:
-            problems.append(f"refund of {euros(given)} belongs to no charge (key {key!r})")
-        elif given != charges[key].amounts["cents"] or times > 1:
-            problems.append(f"{described(charges[key])}: refunded {times} times, {euros(given)} in all")
-    return problems + [_card_problem(card, books) for card in books.cards if card.left != _funds(card, books)]
+def _check_undos(step: str, books: Books) -> Iterator[str]:
+    requests = {entry.key: entry for entry in books.requests}
+    undo, undone = UNDOS[step]
+    for key, times in Counter(entry.undoes for entry in books.undos).items():
+        total = -sum(entry.amounts.total() for entry in books.undos if entry.undoes == key)
+        words = _describe_amount(step, total)
+        if key not in requests:
+            yield f"{undo} of {words} belongs to no {NOUNS[step]} (key {key!r})"
+        elif times > 1 or total != requests[key].amounts.total():
+            yield f"{requests[key]}: {undone} {times} times, {words} in all"
 
 
-def _funds(card: Account, books: Books) -> int:
-    """What must be left on a card, by its charges and refunds."""
-    charged = sum(e.amounts["cents"] for e in books.effects if books.charged_to.get(e.key) == card.name)
-    refunded = sum(amount for key, amount in books.refunds if books.charged_to.get(key) == card.name)
-    return card.opening - charged + refunded
+def _sum_up(books: Mapping[str, Books], explained: Mapping[tuple[str, bool], int]) -> Iterator[str]:
+    shares = {}
+    for step in books:
+        completed, others = (_describe_amount(step, explained[step, is_completed]) for is_completed in (True, False))
+        shares[step] = f"{completed} by completed orders, {others} by others"
+    opening = sum(account[1] for account in books["reserve"].accounts)
+    on_hand = sum(account[2] for account in books["reserve"].accounts)
+    yield f"stock: {opening} units - {on_hand} on hand = {opening - on_hand} taken: {shares['reserve']}"
+    cents = sum(entry.amounts.total() for entry in books["charge"].requests)
+    back = -sum(undo.amounts.total() for undo in books["charge"].undos)
+    charged, refunded, held = map(describe_money, (cents, back, cents - back))
+    yield f"money: {charged} charged - {refunded} refunded = {held} held: {shares['charge']}"
+    yield f"labels: {len(books['ship'].valid)} valid: {shares['ship']}"
 
 
-def _card_problem(card: Account, books: Books) -> str:
-    expected = _funds(card, books)
-    return (
-        f"card {card.name!r}: {euros(card.opening)} at first, less charges, plus refunds = {euros(expected)}, but"
-        f" {euros(card.left)} left"
-    )
+def describe_money(cents: int) -> str:
+    """Write an amount of euro cents, as in "EUR 1,234.50"."""
+    return f"{'-' if cents < 0 else ''}EUR {abs(cents) // 100:,}.{abs(cents) % 100:02}"
+
+
+def _describe_amount(step: str, amount: int) -> str:
+    return describe_money(amount) if step == "charge" else str(amount)
+
+
+def _describe_amounts(step: str, amounts: Mapping[str, int]) -> str:
+    if step == "reserve":
+        return " of " + ", ".join(f"{amount} {sku}" for sku, amount in amounts.items())
+    return f" of {describe_money(sum(amounts.values()))}" if step == "charge" else ""

@@ -1,124 +1,97 @@
-"""The orders: what one is, and how a file of them (JSON Lines) is read."""
+"""The orders, and the reader of a file of orders in JSON Lines."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import attrs
 
 from sagafsm.definition import check_label
-from sagafsm.demo.world import Address
-from sagafsm.errors import DefinitionError, PayloadError, SagaError
+from sagafsm.demo.services import Address
+from sagafsm.errors import PayloadError, SagaError
 from sagafsm.payload import decode
 
+SHIPPED_ORDERS = files("sagafsm.demo").joinpath("orders.jsonl")
 SHOWN_PROBLEMS = 10
 
 
-def _positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+def _check_positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
     if value < 1:
         raise ValueError(f"{attribute.name} is {value}, which is less than 1")
 
 
-def _some(_: object, attribute: attrs.Attribute[tuple[object, ...]], value: tuple[object, ...]) -> None:
-    if not value:
-        raise ValueError(f"{attribute.name} is empty")
-
-
 @attrs.frozen(kw_only=True)
 class Line:
-    """So many of one product; `unit_price` in euro cents."""
+    """A quantity of one product. `unit_price` is in euro cents."""
 
     sku: str
-    quantity: int = attrs.field(validator=_positive)
-    unit_price: int = attrs.field(validator=_positive)
+    quantity: int = attrs.field(validator=_check_positive)
+    unit_price: int = attrs.field(validator=_check_positive)
 
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """What a customer ordered, where it goes, and the token of the card that pays."""
+    """An order of a customer, with the address of the parcel and the token of the card that pays."""
 
     id: str
     customer: str
-    lines: tuple[Line, ...] = attrs.field(validator=_some)
+    lines: tuple[Line, ...]
     address: Address
     card: str
 
     @property
     def total(self) -> int:
-        """What it costs, in euro cents."""
+        """The price of the order in euro cents."""
         return sum(line.quantity * line.unit_price for line in self.lines)
 
     @property
-    def quantities(self) -> dict[str, int]:
-        """How many of each product, by sku."""
+    def quantities(self) -> Mapping[str, int]:
+        """The quantity of each product, by sku."""
         wanted: Counter[str] = Counter()
         for line in self.lines:
             wanted[line.sku] += line.quantity
-        return dict(wanted)
-
-
-class BadOrders(SagaError, ValueError):
-    """A file of orders cannot be used; no order of it was run."""
-
-    def __init__(self, source: str, problems: tuple[str, ...]) -> None:
-        self.source, self.problems = source, problems
-        shown = [f"  {problem}" for problem in problems[:SHOWN_PROBLEMS]]
-        if len(problems) > SHOWN_PROBLEMS:
-            shown.append(f"  and {len(problems) - SHOWN_PROBLEMS} more")
-        super().__init__("\n".join((f"orders in {source} cannot be read, nothing was run:", *shown)))
-
-
-def shipped_orders() -> Traversable:
-    """The file of orders that comes with sagafsm."""
-    return files("sagafsm.demo").joinpath("orders.jsonl")
+        return wanted
 
 
 def read_orders(path: Path | None = None) -> tuple[Order, ...]:
-    """The orders in a file of JSON Lines, in its order; without a path those that come with sagafsm.
+    """Read the orders of a file. Without a path, read the orders that come with sagafsm.
 
     Raises:
-        BadOrders: the file or one of its lines cannot be used; the message names file, line number and problem.
+        SagaError: the message names the file, and each bad line with its number and problem.
     """
-    source = shipped_orders() if path is None else path
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise BadOrders(str(source), (error.strerror or str(error),)) from error
-    return _parsed(content.splitlines(), str(source))
-
-
-def _parsed(lines: list[bytes], source: str) -> tuple[Order, ...]:
+    source = path or SHIPPED_ORDERS
     orders: dict[str, Order] = {}
-    at: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     problems: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            order = _order(line)
-        except ValueError as problem:
-            problems.append(f"line {number}: {problem}")
-            continue
-        if order.id in orders:
-            problems.append(f"line {number}: order {order.id!r} stands in line {at[order.id]} already")
-            continue
-        orders[order.id], at[order.id] = order, number
+    try:
+        for number, line in enumerate(source.read_bytes().splitlines(), start=1):
+            try:
+                if line.strip():
+                    order = _read_order(line)
+                    if order.id in orders:
+                        raise ValueError(f"order {order.id!r} stands in line {numbers[order.id]} already")
+                    orders[order.id], numbers[order.id] = order, number
+            except ValueError as problem:
+                problems.append(f"line {number}: {problem}")
+    except OSError as error:
+        problems.append(error.strerror or str(error))
     if not (orders or problems):
         problems.append("no order in it")
     if problems:
-        raise BadOrders(source, tuple(problems))
+        hidden = len(problems) - SHOWN_PROBLEMS
+        lines = [*problems[:SHOWN_PROBLEMS], *([f"and {hidden} more"] if hidden > 0 else [])]
+        raise SagaError("\n  ".join((f"orders in {source} cannot be read, nothing was run:", *lines)))
     return tuple(orders.values())
 
 
-def _order(line: bytes) -> Order:
-    """The order in one line; whatever is wrong with it is a `ValueError` that says what."""
+def _read_order(line: bytes) -> Order:
+    """Read the order in one line. Every problem is a `ValueError`."""
     try:
-        text = line.decode()
-        plain = json.loads(text)
+        plain = json.loads(line.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from error
     except ValueError as error:
@@ -126,11 +99,11 @@ def _order(line: bytes) -> Order:
     if not isinstance(plain, dict):
         raise ValueError(f"no JSON object but {type(plain).__name__}")  # noqa: TRY004 - one type for all problems
     try:
-        order: Order = decode(text, Order, subject="the order")
-        check_label(order.id, "id")
+        order: Order = decode(line.decode(), Order, subject="the order")
     except PayloadError as error:
         where = error.path.removeprefix("$").removeprefix(".")
         raise ValueError(f"{where}: {error.problem}" if where else error.problem) from error
-    except DefinitionError as error:
-        raise ValueError(str(error)) from error
+    check_label(order.id, "id")
+    if not order.lines:
+        raise ValueError("does not fit Order: lines is empty")
     return order

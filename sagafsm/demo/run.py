@@ -1,26 +1,31 @@
-"""The demo as one command: run the orders, show what became of them, and audit the participants' files."""
+"""The demo as one command: run the orders, print their outcomes, and audit the services' files."""
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 
 from sagafsm.demo.audit import audit
-from sagafsm.demo.crash import FIRST_LIFE, crash_through
-from sagafsm.demo.folder import DEFAULT_STORE, Made, folder_of, store_file
+from sagafsm.demo.folder import DEFAULT_STORE, claim_folder, find_store_file
 from sagafsm.demo.orders import Order, read_orders
-from sagafsm.demo.participants.service import PACE
-from sagafsm.demo.progress import watching
-from sagafsm.demo.report import print_audit, print_interrupted, print_report
+from sagafsm.demo.output import print_audit, print_interrupted, print_report, show_progress
 from sagafsm.demo.saga import order as order_saga
-from sagafsm.demo.work import work, working
+from sagafsm.demo.services import PACE, open_services
+from sagafsm.demo.worker import find_unsettled, run_orders
 from sagafsm.errors import SagaError
-from sagafsm.instance import SagaInstance
+from sagafsm.orchestrator import Orchestrator
 
+# The longest life of the first worker that `--crash` kills, and the factor for each later one. An idle machine needs
+# about eight kills. If the lives did not grow, a busy machine might never finish an order.
+FIRST_LIFE = timedelta(milliseconds=900)
+GROWTH = 1.1
+MOST_KILLS = 200
 INTERRUPTED = 130
 
 
@@ -35,52 +40,81 @@ def run_demo(
     first_life: timedelta = FIRST_LIFE,
     console: Console | None = None,
 ) -> int:
-    """Run `orders` (None: those that come with sagafsm) on `store`, print what became of them, and audit.
+    """Run `orders` (None: the orders that come with sagafsm) on `store`, print their outcomes, and audit.
 
-    Safe to repeat: what is done stays done, and what was under way goes on. `crash` runs them in a process that is
-    killed again and again, afresh unless a store is named; `seed` fixes the moments of the kills. `fresh` first
-    removes the files that an earlier demo made. `pace` is how long a participant takes for a call, and `first_life`
-    how long the first process of a `crash` lives at most; an exam shortens both.
-
-    Returns:
-        0 when the books balance, 1 when they do not, 130 when Ctrl-C ended it.
-
-    Raises:
-        BadOrders: the file of orders cannot be used; nothing was run.
-        NotTheDemos: a file that the demo did not make is in its way; nothing was run.
-        SagaError: what else the store or an instance does not allow; running the demo again goes on.
+    A repeated run goes on with unfinished orders and repeats no other. `fresh` first removes the files of an earlier
+    demo. `crash` kills the process of the orders at random moments, which `seed` fixes; unless a store is named, it
+    begins anew. The result is 0 if the books balance, 1 if they do not, 130 if Ctrl-C ended the demo.
     """
-    console = console or Console()
-    taken = read_orders(orders)
-    url = store or DEFAULT_STORE
-    if crash and store_file(url) is None:
+    console, url, wanted = console or Console(), store or DEFAULT_STORE, read_orders(orders)
+    if crash and find_store_file(url) is None:
         raise SagaError(f"--crash needs a store that outlives its process, not {url!r} (name one as sqlite:///FILE)")
-    folder = folder_of(url)
-    Made(folder, store_file(url)).begin(fresh=fresh or (crash and store is None))
+    folder = claim_folder(url, fresh=fresh or (crash and store is None))
     try:
         if crash:
-            crash_through(orders, taken, url, seed=seed, pace=pace, console=console, first_life=first_life)
-        return _run_and_report(taken, url, folder, quiet=crash, pace=pace, console=console)
+            arguments = [url, str(pace.total_seconds()), *([] if orders is None else [str(orders)])]
+            _run_and_kill(arguments, wanted, seed=seed, first_life=first_life, console=console)
+        services = open_services(folder, pace=pace)
+        with Orchestrator(url, sagas=[order_saga], resources=services) as orchestrator:
+            # After a crash nothing is left to run, but an order that differs from the stored one is reported here.
+            with show_progress(Console(quiet=True) if crash else console, len(wanted)) as show:
+                run_orders(orchestrator, wanted, show)
+            instances = [orchestrator.get(summary.id) for summary in orchestrator.find(saga=order_saga.name)]
+            found = audit(folder, instances)
+        ids = {order.id for order in wanted}
+        ours = [instance for instance in instances if instance.id in ids]
+        print_report(console, ours, others=len(instances) - len(ours), store_url=url)
+        print_audit(console, found, folder)
+        return 1 if found.problems else 0
     except KeyboardInterrupt:
         print_interrupted(console, orders, url)
         return INTERRUPTED
 
 
-def _run_and_report(
-    orders: Sequence[Order], url: str, folder: Path, *, quiet: bool, pace: timedelta, console: Console
-) -> int:
-    with working(url, folder, pace=pace) as orchestrator:
-        # After --crash too, where nothing is left to do: an order that does not fit what is stored is told.
-        with nullcontext(_tell_nobody) if quiet else watching(console, len(orders)) as tell:
-            work(orchestrator, orders, tell)
-        instances = [orchestrator.get(summary.id) for summary in orchestrator.find(saga=order_saga.name)]
-        found = audit(folder, instances)
-    wanted = {order.id for order in orders}
-    ours = [instance for instance in instances if instance.id in wanted]
-    print_report(console, ours, others=len(instances) - len(ours), store_url=url)
-    print_audit(console, found, folder)
-    return 0 if found.balanced else 1
+def _run_and_kill(
+    arguments: Sequence[str], orders: Sequence[Order], *, seed: int | None, first_life: timedelta, console: Console
+) -> None:
+    """Kill worker after worker until all orders are settled."""
+    seed = random.SystemRandom().randrange(10_000) if seed is None else seed
+    console.print(f"running {len(orders)} orders in a process that is killed at random (--seed {seed})")
+    chance = random.Random(seed)  # noqa: S311 - moments of kills, not secrets
+    left, kills = len(orders), 0
+    while left:
+        life = chance.uniform(0, first_life.total_seconds() * GROWTH**kills)
+        if not _is_killed(arguments, life):
+            break
+        kills += 1
+        left, progress = _describe_progress(arguments[0], orders)
+        console.print(f"kill {kills:2} after {life:.2f} s: {progress}", highlight=False)
+        if left and kills == MOST_KILLS:
+            raise SagaError(f"the orders are not through after {MOST_KILLS} kills: {progress}")
+    console.print(f"through after {kills} kills")
 
 
-def _tell_nobody(_: SagaInstance) -> None:
-    pass
+def _is_killed(arguments: Sequence[str], life: float) -> bool:
+    """Run a worker. Return True if it was killed after `life` seconds, False if it ended before."""
+    command = [sys.executable, "-m", "sagafsm.demo.worker", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:  # noqa: S603 - our own module
+        try:
+            assert worker.stdout is not None  # noqa: S101 - for the type checker
+            begun = worker.stdout.readline()
+            status = worker.wait(timeout=life if begun else None)
+        except subprocess.TimeoutExpired:
+            return True
+        finally:
+            # SIGKILL, so that the worker cannot put anything in order.
+            worker.kill()
+    if status != 0:
+        raise SagaError(f"the worker failed by itself with status {status} (what it said stands above)")
+    return False
+
+
+def _describe_progress(url: str, orders: Sequence[Order]) -> tuple[int, str]:
+    """Return the number of unsettled orders, and the state of the store in words."""
+    with Orchestrator(url, sagas=[order_saga]) as orchestrator:
+        left = len(find_unsettled(orchestrator, orders))
+        found = list(orchestrator.find(saga=order_saga.name))
+    blocked = sum(1 for summary in found if summary.blocked)
+    under_way = [f"{s.id} in {s.state}" for s in found if not (s.is_at_rest or s.blocked)]
+    words = [f"{len(orders) - left} of {len(orders)} settled", *([f"{blocked} of them blocked"] if blocked else [])]
+    return left, ", ".join((*words, *under_way))

@@ -1,4 +1,4 @@
-"""Small worlds for the demo's tests: orders, participants without latency, and instances folded from plain events."""
+"""Small worlds for the demo's tests: orders, services without latency, and instances folded from plain events."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import attrs
 
 from sagafsm import events as e
 from sagafsm.demo.orders import Line, Order
-from sagafsm.demo.participants import open_participants
-from sagafsm.demo.world import Address
+from sagafsm.demo.services import Address, open_services
 from sagafsm.instance import SagaInstance, fold
 from sagafsm.payload import encode
 
@@ -92,24 +91,18 @@ def completed(order: Order) -> SagaInstance:
 
 
 def act(folder: Path, order: Order, *steps: str) -> None:
-    """Have the participants really do, or undo ("undo:charge"), these steps of an order."""
-    participants = open_participants(folder, pace=AT_ONCE)
-    inventory, payments, shipping = participants["inventory"], participants["payments"], participants["shipping"]
+    """Have the services really do, or undo ("undo:charge"), these steps of an order."""
+    services = open_services(folder, pace=AT_ONCE)
+    names = {"reserve": "inventory", "charge": "payments", "ship": "shipping"}
     for step in steps:
-        under = key(order, step.removeprefix("undo:"), "compensation" if step.startswith("undo:") else "action")
-        of = under.replace("compensation", "action")
-        match step:
-            case "reserve":
-                inventory.reserve(under, order.quantities, reference=order.id)
-            case "charge":
-                payments.charge(under, card=order.card, amount=order.total, reference=order.id)
-            case "ship":
-                shipping.make_label(under, order.address, reference=order.id)
-            case "undo:reserve":
-                inventory.release(under, action_key=of)
-            case "undo:charge":
-                payments.refund(under, action_key=of)
-            case "undo:ship":
-                shipping.void(under, action_key=of)
-    for participant in participants.values():
-        participant.close()
+        direction, _, name = step.rpartition(":")
+        service, under = services[names[name]], key(order, name)
+        if direction:
+            service.undo(key(order, name, "compensation"), action_key=under)
+        elif name == "ship":
+            service.make_label(under, order.address, reference=order.id)
+        else:
+            amounts = order.quantities if name == "reserve" else {order.card: order.total}
+            service.book(under, amounts, reference=order.id)
+    for service in services.values():
+        service.close()

@@ -76,7 +76,7 @@ def test_the_books_balance_after_every_run_of_kills(
     The workers are forked from a warm process, but for those of the first run.
     """
     orders = tmp_path / "orders.jsonl"
-    shipped = shipped_orders().read_text(encoding="utf-8").splitlines()
+    shipped = SHIPPED_ORDERS.read_text(encoding="utf-8").splitlines()
     wanted = (KILLS_LONG if request.config.getoption("--long") else KILLS) // PARTS
     kills: list[int] = []
     for seed in itertools.count(part, PARTS):

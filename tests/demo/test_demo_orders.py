@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sagafsm.demo.orders import BadOrders, Order, read_orders, shipped_orders
-from sagafsm.demo.world import CARDS, DEPOTS, STOCK
+from sagafsm.demo.orders import SHIPPED_ORDERS, Order, read_orders
+from sagafsm.demo.services import CARDS, DEPOTS, STOCK
 from sagafsm.errors import SagaError
 from sagafsm.payload import decode, encode
 
@@ -47,31 +47,29 @@ def test_shipped_orders_are_sixty_and_distinct():
 
 
 def test_shipped_orders_say_nothing_of_what_will_become_of_them():
-    fields = {name for text in shipped_orders().read_text(encoding="utf-8").splitlines() for name in json.loads(text)}
+    fields = {name for text in SHIPPED_ORDERS.read_text(encoding="utf-8").splitlines() for name in json.loads(text)}
     assert fields == {"id", "customer", "lines", "address", "card"}
 
 
 def test_shipped_orders_name_products_that_exist_at_one_price_each():
     lines = [line for order in read_orders() for line in order.lines]
-    assert {line.sku for line in lines} <= {product.sku for product in STOCK}
+    assert {line.sku for line in lines} <= STOCK.keys()
     assert max(Counter(sku for sku, _ in {(line.sku, line.unit_price) for line in lines}).values()) == 1
 
 
 def test_shipped_orders_name_cards_that_exist():
-    assert {order.card for order in read_orders()} == {card.token for card in CARDS}
+    assert {order.card for order in read_orders()} == CARDS.keys()
 
 
 def test_shipped_orders_hold_every_special_kind():
     orders = read_orders()
-    units = {product.sku: product.units for product in STOCK}
-    busy = {depot.country: depot.refusals for depot in DEPOTS}
-    sold_out = [o for o in orders if any(n > units[sku] for sku, n in o.quantities.items())]
+    sold_out = [o for o in orders if any(n > STOCK[sku] for sku, n in o.quantities.items())]
     last_ones = [o for o in orders if "lamp-brass" in o.quantities]
     declined = [o for o in orders if o.card in ("tok_insufficient_funds", "tok_expired", "tok_stolen")]
-    no_depot = [o for o in orders if o.address.country not in busy]
+    no_depot = [o for o in orders if o.address.country not in DEPOTS]
     boxes = [o for o in orders if o.address.street.startswith(("PO Box", "Postfach", "Packstation"))]
-    retried = [o for o in orders if 0 < busy.get(o.address.country, 0) < 5]
-    struck = [o for o in orders if busy.get(o.address.country, 0) >= 5]
+    retried = [o for o in orders if 0 < DEPOTS.get(o.address.country, 0) < 5]
+    struck = [o for o in orders if DEPOTS.get(o.address.country, 0) >= 5]
     late = [o for o in orders if o.card == "tok_slow_bank"]
     stuck = [o for o in orders if o.card == "tok_prepaid_closed"]
     counts = [len(group) for group in (sold_out, last_ones, declined, no_depot, boxes, retried, struck, late, stuck)]
@@ -122,25 +120,23 @@ def test_an_order_survives_being_stored():
 def test_a_bad_line_is_named_with_file_number_and_problem(tmp_path: Path, text: str, problem: str):
     file = tmp_path / "orders.jsonl"
     file.write_text(f"{GOOD_LINE}\n{text}\n{changed(id='o-3')}\n", encoding="utf-8")
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
     assert str(caught.value) == f"orders in {file} cannot be read, nothing was run:\n  line 2: {problem}"
-    assert isinstance(caught.value, (SagaError, ValueError))
 
 
 def test_every_bad_line_is_told_up_to_ten(tmp_path: Path):
     file = tmp_path / "orders.jsonl"
     file.write_text("{}\n" * 12, encoding="utf-8")
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
-    assert len(caught.value.problems) == 12
     assert str(caught.value).splitlines()[-2:] == ["  line 10: id: missing 'id'", "  and 2 more"]
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path):
     file = tmp_path / "orders.jsonl"
     file.write_bytes(b'{"id": "\xff"}\n')
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
     assert str(caught.value) == f"orders in {file} cannot be read, nothing was run:\n  line 1: not UTF-8 at byte 9"
 
@@ -148,13 +144,13 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path):
 def test_a_file_without_orders_is_refused(tmp_path: Path):
     file = tmp_path / "orders.jsonl"
     file.write_text("\n\n", encoding="utf-8")
-    with pytest.raises(BadOrders) as caught:
+    with pytest.raises(SagaError) as caught:
         read_orders(file)
     assert str(caught.value) == f"orders in {file} cannot be read, nothing was run:\n  no order in it"
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
     for path, problem in ((tmp_path / "no.jsonl", "No such file or directory"), (tmp_path, "Is a directory")):
-        with pytest.raises(BadOrders) as caught:
+        with pytest.raises(SagaError) as caught:
             read_orders(path)
         assert str(caught.value) == f"orders in {path} cannot be read, nothing was run:\n  {problem}"

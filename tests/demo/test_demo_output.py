@@ -11,11 +11,15 @@ from demo_worlds import ORDER, completed, done, failed, instance_of, numbered, s
 from rich.console import Console
 
 from sagafsm import events as e
-from sagafsm.demo.audit import Audit
-from sagafsm.demo.outcomes import outcome_of, was_compensated
-from sagafsm.demo.progress import watching
-from sagafsm.demo.report import command_line, print_audit, print_report
-from sagafsm.demo.words import euros
+from sagafsm.demo.audit import Audit, describe_money
+from sagafsm.demo.output import (
+    describe_outcome,
+    print_audit,
+    print_interrupted,
+    print_report,
+    quote_command,
+    show_progress,
+)
 from sagafsm.instance import SagaInstance
 
 URL = "sqlite:///sagafsm-demo/saga.db"
@@ -34,16 +38,16 @@ def in_doubt(reason: str, *decisions: e.Decision) -> SagaInstance:
 
 
 @pytest.mark.parametrize(
-    ("what", "line"),
+    ("words", "line"),
     [
-        (["resume", "o-1"], f"sagafsm resume o-1 {WHERE}"),
-        (["resume", "o 1", "--reason", "by hand: 2.5"], f'sagafsm resume "o 1" --reason "by hand: 2.5" {WHERE}'),
-        (["resume", "o'1 $x"], f"""sagafsm resume 'o'"'"'1 $x' {WHERE}"""),
+        (["resume", "o-1", "--store", URL], f"resume o-1 --store {URL}"),
+        (["resume", "o 1", "--reason", "by hand: 2.5"], 'resume "o 1" --reason "by hand: 2.5"'),
+        (["resume", "o'1 $x"], """resume 'o'"'"'1 $x'"""),
     ],
 )
-def test_a_command_line_is_what_a_shell_reads_back(what: list[str], line: str):
-    assert command_line(what, URL) == line
-    assert shlex.split(line) == ["sagafsm", *what, *shlex.split(WHERE)]
+def test_a_command_line_is_what_a_shell_reads_back(words: list[str], line: str):
+    assert quote_command(words) == line
+    assert shlex.split(line) == words
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,12 @@ def test_a_store_that_ends_with_the_process_comes_with_no_command():
     )
 
 
+def test_an_interrupt_in_a_store_that_ends_with_the_process_comes_with_no_command():
+    out = io.StringIO()
+    print_interrupted(Console(file=out, width=100), None, "memory://")
+    assert out.getvalue() == "interrupted; store memory:// ends with this process\n"
+
+
 def test_outcomes_are_counted_with_their_amounts():
     lines = printed(completed(numbered("o-1")), completed(numbered("o-2")), others=3)
     assert [" ".join(line.split()) for line in lines if line.startswith("│")] == [
@@ -95,8 +105,7 @@ def test_a_failed_order_tells_step_cause_and_what_was_compensated():
     order = instance_of(
         ORDER, *done(ORDER, "reserve"), *failed(ORDER, "charge"), *undo, e.InstanceFailed(state="failed")
     )
-    assert outcome_of(order) == "failed and compensated"
-    assert was_compensated(order) == ("reserve",)
+    assert describe_outcome(order) == "failed and compensated"
     assert [" ".join(line.split()) for line in printed(order) if "o-1" in line] == [
         "│ o-1 │ charge │ Refused: no │ reserve │"
     ]
@@ -109,7 +118,7 @@ def test_a_failed_order_tells_what_is_left():
         *(*done(ORDER, "reserve"), *failed(ORDER, "charge"), *stuck(ORDER, "reserve"), given_up),
         e.InstanceFailed(state="failed"),
     )
-    assert outcome_of(order) == "failed, not all undone"
+    assert describe_outcome(order) == "failed, not all undone"
     assert [" ".join(line.split()) for line in printed(order) if "o-1" in line] == [
         "│ o-1 │ charge │ Refused: no │ left: reserve │"
     ]
@@ -118,7 +127,7 @@ def test_a_failed_order_tells_what_is_left():
 def test_an_audit_ends_with_its_verdict():
     out = io.StringIO()
     print_audit(
-        Console(file=out, width=40), Audit(totals=("labels: " + "1 " * 30,), problems=("[x] is lost",)), Path("d")
+        Console(file=out, width=40), Audit(totals=["labels: " + "1 " * 30], problems=["[x] is lost"]), Path("d")
     )
     assert out.getvalue().splitlines() == [
         "Audit of the participants' own files in ",
@@ -131,21 +140,26 @@ def test_an_audit_ends_with_its_verdict():
 
 def test_without_a_terminal_each_order_is_a_line():
     out = io.StringIO()
-    with watching(Console(file=out), 2) as tell:
-        tell(completed(ORDER))
-        tell(in_doubt("in_doubt", "retry"))
+    with show_progress(Console(file=out), 2) as show:
+        show(completed(ORDER))
+        show(in_doubt("in_doubt", "retry"))
     assert out.getvalue().splitlines() == ["o-1  completed", "o-1  blocked"]
 
 
 def test_on_a_terminal_a_bar_counts_and_goes_away():
     out = io.StringIO()
-    with watching(Console(file=out, force_terminal=True, width=80), 2) as tell:
-        tell(completed(ORDER))
-        tell(completed(ORDER))
+    with show_progress(Console(file=out, force_terminal=True, width=80), 2) as show:
+        show(completed(ORDER))
+        show(completed(ORDER))
     assert "2/2" in out.getvalue()
     assert "2 completed" in out.getvalue()
     assert out.getvalue().endswith("\x1b[2K")
 
 
 def test_euros_are_exact_and_grouped():
-    assert [euros(n) for n in (0, 5, 123456789, -250)] == ["EUR 0.00", "EUR 0.05", "EUR 1,234,567.89", "-EUR 2.50"]
+    assert [describe_money(n) for n in (0, 5, 123456789, -250)] == [
+        "EUR 0.00",
+        "EUR 0.05",
+        "EUR 1,234,567.89",
+        "-EUR 2.50",
+    ]
