@@ -491,19 +491,6 @@ def test_a_step_without_effect_keeps_neither(kept: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["compensate", ("retry", "compensate")])
-def test_a_policy_that_undoes_needs_a_compensation(policy: Any) -> None:
-    """A step's own `in_doubt` that undoes it is refused when the definition is taken and nothing undoes it."""
-    saga = Saga("order")
-    step = saga.add_step("charge", act, in_doubt=policy)
-    expected = f"step 'charge' has in_doubt={policy!r} but no compensation (give it one, or another policy)"
-
-    assert expected == refusal(lambda: saga.definition)
-    assert expected == refusal(lambda: saga.run(None))
-    step.compensation(undo)
-    assert step_of(saga).compensation is not None
-
-
-@pytest.mark.parametrize("policy", ["compensate", ("retry", "compensate")])
 def test_a_policy_that_undoes_stands_before_the_pivot(policy: Any) -> None:
     """On the pivot and behind it nothing is ever undone, so such a policy cannot hold."""
     saga = Saga("order")
@@ -515,20 +502,6 @@ def test_a_policy_that_undoes_stands_before_the_pivot(policy: Any) -> None:
     saga.add_step("ship", act, pivot=True)
     expected = f"step 'mail' stands behind pivot 'ship', {end}"
     assert expected == refusal(lambda: saga.add_step("mail", act, in_doubt=policy))
-
-
-def test_retrying_on_a_doubt_needs_the_policy() -> None:
-    """`Retry(on=...)` naming an unknown type without `in_doubt="retry"` is refused, wherever it is said."""
-    expected = (
-        "step 'charge' retries on TimeoutError, ValueError, which leaves it in doubt "
-        "(say in_doubt='retry' if the action is idempotent under its key)"
-    )
-    retry = Retry(3, on=(TimeoutError, KeyError, ValueError))
-
-    assert expected == refusal(lambda: Saga("order", unknown_on=[ValueError]).add_step("charge", act, retry=retry))
-    assert expected == refusal(lambda: Saga("order", unknown_on=[ValueError], retry=retry).add_step("charge", act))
-    Saga("order", unknown_on=[ValueError], retry=retry, in_doubt="retry").add_step("charge", act)
-    Saga("order", retry=Retry(3, on=(KeyError,))).add_step("charge", act)
 
 
 def test_a_compensation_may_be_retried_on_anything() -> None:
