@@ -93,25 +93,6 @@ def test_a_saga_that_skips_everything_completes(way: str, memory: Store) -> None
     assert [] == service.calls
 
 
-def test_behind_the_pivot_a_raise_blocks(way: str, memory: Store) -> None:
-    """Law 7: there is no way back; a retry asks again."""
-    answers: list[Any] = [ValueError("no price"), True]
-
-    def when() -> bool:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    service = Service()
-    saga = saga_of(service, is_async=is_async(way), a={"pivot": True}, b={"when": when, "undo": False})
-    bench = Bench(memory, saga, way)
-    instance = bench.run()
-    assert [("b", "exhausted", ("retry", "resolve(result)", "abandon"))] == list(instance.blocked)
-    instance = bench.ask("retry", "o-1")
-    assert ("completed", ["a 1", "b 1"]) == (instance.state, service.calls)
-
-
 # Crashes --------------------------------------------------------------------------------------------------------------
 
 

@@ -160,41 +160,6 @@ def test_after_a_failure_nothing_new_starts(way: str, store: Store) -> None:
     assert ["pending", "pending"] == [instance.steps[name].status for name in ("c", "d")]
 
 
-def test_members_are_undone_in_reverse_order_of_start(way: str, store: Store) -> None:
-    """One at a time, in reverse order of start, whatever the order in which they ended; the state is the group's."""
-    bench, service = bench_of(
-        store, way, {"d": ["fail"]}, a=g("StepSucceeded c 1"), b=g("StepSucceeded a 1"), c=g(), d={}
-    )
-    instance = bench.run()
-    undone = [f"{kind} {name} 1" for name in "cba" for kind in ("CompensationStarted", "CompensationSucceeded")]
-    history = lines(instance.history)
-    assert [*undone, "InstanceFailed"] == history[history.index("CauseRecorded failure d") + 1 :]
-    assert ["undo c 1 of c!", "undo b 1 of b!", "undo a 1 of a!"] == service.calls[-3:]
-    states = [event.state for event in instance.history if event.state]
-    assert ["pending", "running:g", "running:d", "compensating:g", "failed"] == states
-
-
-def test_the_order_of_start_is_that_of_first_starts(way: str, memory: Store) -> None:
-    """A member whose `when` is asked first starts behind one that needs none; so it is undone before it."""
-    bench, service = bench_of(memory, way, {"d": ["fail"]}, a=g(when=lambda: True), b=g("StepSucceeded a 1"), d={})
-    instance = bench.run()
-    assert ("b", "a", "d") == instance.started
-    assert ["undo a 1 of a!", "undo b 1 of b!"] == service.calls[-2:]
-
-
-@pytest.mark.parametrize("undo", ["fail", "permanent"])
-def test_a_failed_undo_blocks_before_the_next(undo: str, way: str, memory: Store) -> None:
-    """Undoing is strictly one at a time: while one blocks, or waits for its retry, the others wait."""
-    script = {"d": ["fail"], "undo b": [undo, undo, undo]}
-    bench, service = bench_of(memory, way, script, a=g(), b=g(compensation_retry=Retry(1)), d={})
-    instance = bench.run()
-    assert [("b", "compensation_failed")] == [block[:2] for block in instance.blocked]
-    assert "undo b 1 of b!" == service.calls[-1]
-    instance = bench.ask("skip", "o-1", reason="leave it")
-    assert "undo a 1 of a!" == service.calls[-1]
-    assert [("b", "skipped", "b!")] == list(instance.residue)
-
-
 # Doubts ---------------------------------------------------------------------------------------------------------------
 
 
@@ -303,24 +268,6 @@ def test_a_blocked_member_decided_back_is_undone_in_its_place(way: str, store: S
     ]
     instance = bench.ask("resolve", "o-1", not_done=True, reason="looked")
     assert ["undo a 1 of None in doubt"] == service.calls[2:]
-    assert instance.compensated
-
-
-def test_once_a_cause_is_recorded_doubts_are_settled_without_the_action(way: str, store: Store) -> None:
-    """Law 6 in a group: no retry; the probe, then the step's own compensation where that is its policy, else asked."""
-    script = {"a": ["lost"], "b": ["fail"], "c": ["lost"]}
-    steps = {
-        "a": g(in_doubt="retry", retry=STEADY),
-        "b": g("StepInDoubt a 1 outcome_unknown"),
-        "c": g("CauseRecorded failure b", in_doubt=("retry", "compensate"), retry=STEADY),
-    }
-    bench, service = bench_of(store, way, script, **steps)
-    instance = bench.run()
-    assert [("a", "in_doubt")] == [block[:2] for block in instance.blocked]
-    assert ["a 1", "b 1", "c 1"] == sorted(service.calls)
-    assert 0.0 == bench.clock.seconds
-    instance = bench.ask("resolve", "o-1", result="seen", reason="looked")
-    assert ["undo c 1 of None in doubt", "undo a 1 of seen"] == service.calls[3:]
     assert instance.compensated
 
 

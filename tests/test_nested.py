@@ -121,22 +121,6 @@ def test_a_completed_child_goes_back_with_its_parent(way: str, store: Store) -> 
     assert bench.get("o-1/pay").compensated
 
 
-def test_two_levels(way: str, store: Store) -> None:
-    """A child of a child: ids, results and undo at any depth."""
-    service = Service(script={"z": ["fail"]})
-    inner = saga_of(service, "bank", is_async=is_async(way), transfer={}, book={})
-    payment = Saga("payment")
-    payment.add_saga("bank", inner)
-    add(payment, service, "fee", is_async=is_async(way))
-    bench = Bench(store, order_of(service, way, payment=payment), way)
-    instance = bench.run()
-    assert {"bank": {"transfer": "transfer!", "book": "book!"}, "fee": "fee!"} == instance.results["pay"]
-    assert ["o-1", "o-1/pay", "o-1/pay/bank"] == [summary.id for summary in store.find()]
-    undone = ["undo fee 1 of fee!", "undo book 1 of book!", "undo transfer 1 of transfer!", "undo a 1 of a!"]
-    assert undone == service.calls[-4:]
-    assert instance.compensated
-
-
 # Its input ------------------------------------------------------------------------------------------------------------
 
 
@@ -739,15 +723,6 @@ def test_a_compensation_on_request_survives_a_crash(number: int, way: str, memor
     assert {} == bench.ask("recover").errors
     assert bench.get().compensated
     assert {} == service.effects
-
-
-def test_behind_a_pivot_nothing_is_compensated_on_request(way: str, memory: Store) -> None:
-    """The message says why: the pivot."""
-    bench, _ = bench_of(memory, way, steps={"z": {"pivot": True}})
-    bench.run()
-    assert (
-        "instance 'o-1' is completed, behind its pivot 'z', which does not allow 'compensate' (allowed: nothing)"
-    ) == message_of(IllegalTransition, lambda: bench.ask("compensate", "o-1"))
 
 
 def test_where_nothing_can_be_undone_nothing_is_compensated_on_request(way: str, memory: Store) -> None:

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from model import faults
 from model.trees import faults as tree_faults
+from sagafsm import SagaInstance
 from sagafsm_adapters.memory import MemoryStore
 from support.lives import Life
 from support.mutants import MUTANTS
 from support.plans import sagas, scripts, seeded
 from support.sittings import Sitting, requests_for
 from support.staged import staged
+from support.verdicts import tree_of
 
 # The first sagas show most of the mutants.
 SEEDS = (2, 10, 12, 27, 7, *range(20))
@@ -56,6 +58,18 @@ def check_singles(verdict: Callable[[Life], None], *, through: Callable[[Any], A
     finally:
         # A saga that a broken builder has made must not stay.
         staged.cache_clear()
+
+
+def each(verdict: Callable[[Life, SagaInstance], None]) -> Callable[[Life], None]:
+    """Return the verdict over each instance of a life's tree."""
+
+    def check(life: Life) -> None:
+        root = life.loaded()
+        assert root is not None
+        for _, instance in tree_of(life, root):
+            verdict(life, instance)
+
+    return check
 
 
 def inject(patch: pytest.MonkeyPatch, name: str) -> None:
