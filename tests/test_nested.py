@@ -806,20 +806,6 @@ def test_a_childs_version_is_its_own(memory: Store) -> None:
     ) == message_of(DefinitionChanged, lambda: bench.ask("resume", "o-1"))
 
 
-def test_children_in_a_group_run_at_once(way: str, memory: Store) -> None:
-    """Two nested sagas in a group: their actions overlap, each in its own instance."""
-    from support.stage import Meeting
-
-    meeting, service = Meeting(2), Service()
-    saga = Saga("order")
-    for name, step in (("pay", "charge"), ("bank", "transfer")):
-        child = saga_of(service, f"{name}ment", is_async=is_async(way), **{step: {"after": meeting}})
-        saga.add_saga(name, child, group="g")
-    instance = Bench(memory, saga, way).run()
-    assert 2 == meeting.most
-    assert {"pay": {"charge": "charge!"}, "bank": {"transfer": "transfer!"}} == instance.results
-
-
 def test_advance_walks_through_a_tree(way: str, memory: Store) -> None:
     """`advance` does one call of the tree at a time."""
     bench, service = bench_of(memory, way)
