@@ -286,23 +286,3 @@ def test_a_nested_saga_that_is_skipped_is_never_created(way: str, store: Store) 
     assert ["z 1"] == service.calls
     assert ["o-1"] == [summary.id for summary in store.find()]
     assert instance.compensated
-
-
-def test_a_nested_saga_with_condition_and_input(way: str, store: Store) -> None:
-    """Both are asked at once, and recorded together; neither is asked again after a crash."""
-    asked: list[str] = []
-    service, saga = Service(), Saga("order")
-    saga.add_saga(
-        "pay",
-        saga_of(service, "payment", is_async=is_async(way), charge={}),
-        when=lambda: not asked.append("when"),
-        input=lambda input: asked.append("input") or f"{input}, paid",
-    )
-    bench = Bench(store, saga, way)
-    die(bench, service, "after 2", "run", saga, "mug", id="o-1")
-    assert ["InstanceCreated", "InstanceStarted", "StepPrepared pay", "StepStarted pay 1"] == lines(
-        store.history("o-1")
-    )
-    assert {} == bench.ask("recover").errors
-    assert "mug, paid" == store.load("o-1/pay").instance.input
-    assert ["when", "input"] == asked

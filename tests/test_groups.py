@@ -153,25 +153,6 @@ def test_a_member_that_outlives_its_grace_is_in_doubt(memory: Store) -> None:
     assert instance.compensated
 
 
-def test_a_retry_in_a_group_waits_for_nobody(way: str, memory: Store) -> None:
-    """A member is called again when its backoff has passed, while another still runs."""
-    from sagafsm.clock import SystemClock
-
-    bench, service = bench_of(memory, way, {"a": ["fail", "fail"]}, a=g(retry=SOON), b=g("StepSucceeded a 3"))
-    bench.clock = SystemClock()  # type: ignore[assignment] # what runs beside it takes real time
-    instance = bench.run()
-    assert [
-        "StepFailed a 1 again",
-        "StepStarted a 2",
-        "StepFailed a 2 again",
-        "StepStarted a 3",
-        "StepSucceeded a 3",
-        "StepSucceeded b 1",
-        "InstanceCompleted",
-    ] == lines(instance.history)[3:]
-    assert ["a 1", "a 2", "a 3", "b 1"] == service.calls
-
-
 # Interrupts -----------------------------------------------------------------------------------------------------------
 
 

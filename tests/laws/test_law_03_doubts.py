@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from sagafsm import DefinitionError, Retry, Saga, outcome
+from sagafsm import DefinitionError, OutcomeUnknown, Retry, Saga, outcome
 from sagafsm import events as e
 from sagafsm.store import Store
 from sagafsm_adapters.memory import MemoryStore
@@ -169,18 +169,30 @@ def test_a_policy_that_undoes_needs_a_compensation(policy: Any) -> None:
     assert saga.definition.steps[0].compensation is not None
 
 
-def test_retrying_on_a_doubt_needs_the_policy() -> None:
+@pytest.mark.parametrize("kind", [TimeoutError, ConnectionError, BrokenPipeError, OutcomeUnknown, LookupError])
+def test_retrying_on_a_doubt_needs_the_policy(kind: type[Exception]) -> None:
     """`Retry(on=...)` with a type that leaves a doubt is refused without `"retry"`, on a step or for a whole saga."""
     expected = (
-        "step 'charge' retries on TimeoutError, ValueError, which leaves it in doubt "
+        f"step 'charge' retries on {kind.__qualname__}, which leaves it in doubt "
         "(say in_doubt='retry' if the action is idempotent under its key)"
     )
-    retry, act = Retry(3, on=(TimeoutError, KeyError, ValueError)), raising(KeyError())
-    step, saga = Saga("order", unknown_on=[ValueError]), Saga("order", unknown_on=[ValueError], retry=retry)
-    assert expected == message_of(DefinitionError, lambda: step.add_step("charge", act, retry=retry))
-    assert expected == message_of(DefinitionError, lambda: saga.add_step("charge", act))
-    Saga("order", unknown_on=[ValueError], retry=retry, in_doubt="retry").add_step("charge", act)
-    Saga("order", retry=Retry(3, on=(KeyError,))).add_step("charge", act)
+    retry = Retry(3, on=(ValueError, kind))
+
+    def define(policy: Any, **options: Any) -> None:
+        saga = Saga("order", unknown_on=[LookupError], in_doubt=policy, **options)
+        saga.add_step("charge", lambda: None, lambda: None, **({} if options else {"retry": retry}))
+
+    for policy in ("ask", "compensate"):
+        assert expected == message_of(DefinitionError, lambda policy=policy: define(policy))
+        assert expected == message_of(DefinitionError, lambda policy=policy: define(policy, retry=retry))
+    for policy in ("retry", ("retry", "compensate")):
+        define(policy)
+
+
+def test_retrying_on_any_exception_needs_no_policy() -> None:
+    """`Exception` and `OSError` name no doubt in particular, and a refused connection was never sent."""
+    retry = Retry(3, on=(Exception, OSError, ConnectionRefusedError, LookupError))
+    Saga("order").add_step("charge", lambda: None, retry=retry)
 
 
 # Any saga -------------------------------------------------------------------------------------------------------------
