@@ -1,6 +1,4 @@
-"""Law 8: the members of a group run at once, in one state; a failure or a doubt holds what has not begun; they are
-undone one at a time in reverse order of start.
-"""
+"""Groups: payloads, requests, timeouts, interrupts, and a walk through a group by `advance`."""
 
 from __future__ import annotations
 
@@ -16,8 +14,9 @@ import pytest
 from sagafsm import AsyncOrchestrator, Orchestrator, Retry, Saga
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
-from support.services import Service, saga_of
-from support.stage import PATIENCE, Meeting, Stage
+from support.orders import bench_of
+from support.services import Service
+from support.stage import PATIENCE, Meeting
 
 STARTS = ["InstanceCreated", "StepStarted a 1", "StepStarted b 1", "StepStarted c 1"]
 SHORT, LONG = timedelta(seconds=0.1), timedelta(seconds=0.3)
@@ -27,20 +26,6 @@ SOON = Retry(3, backoff=timedelta(milliseconds=20), factor=1, jitter=False)
 def g(after: str | Callable[[], Any] | None = None, **options: Any) -> dict[str, Any]:
     """The options of a member, which goes on only after an event."""
     return {"group": "g", "after": after, **options}
-
-
-def bench_of(
-    store: Any, way: str, script: dict[str, list[Any]] | None = None, *, limit: int | None = None, **steps: Any
-) -> tuple[Bench, Service]:
-    """A bench for the order of these steps; at most `limit` of group `g` run at once."""
-    service, stage = Service(script=script or {}), Stage()
-    for options in steps.values():
-        if isinstance(options.get("after"), str):
-            options["after"] = stage.once(options["after"])
-    saga = saga_of(service, is_async=is_async(way), **steps)
-    if limit is not None:
-        saga.group("g", max_concurrency=limit)
-    return Bench(store, saga, way, options={"on_event": stage.told}), service
 
 
 def test_an_unstorable_result_of_a_member_goes_back_with_the_live_result(way: str, memory: Store) -> None:
