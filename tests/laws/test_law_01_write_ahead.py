@@ -288,7 +288,7 @@ def check_called_as_recorded(life: Life) -> None:
     assert [] == life.world.breaches
 
 
-@quick(50)
+@quick(30)
 @given(life=lives())
 def test_any_call_is_recorded_before_it_is_made(life: Life) -> None:
     """With groups, nested sagas and waits, whatever fails and wherever processes die."""

@@ -223,7 +223,7 @@ def check_doubts(life: Life) -> None:
                 open.discard(path)
 
 
-@quick(50)
+@quick(30)
 @given(life=lives())
 def test_any_doubt_is_settled_by_evidence(life: Life) -> None:
     """With groups, nested sagas and process deaths: no failure of a later attempt, and no blind call."""

@@ -105,7 +105,7 @@ def test_a_compensation_gets_its_own_result_and_those_of_earlier_steps(memory: S
 check_order = each(check_way_back)
 
 
-@quick(50)
+@quick(30)
 @given(life=lives())
 def test_any_saga_is_undone_in_reverse_order_of_start(life: Life) -> None:
     """With groups and nested sagas, failures, requests and process deaths, one compensation at a time."""

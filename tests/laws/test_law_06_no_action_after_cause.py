@@ -84,7 +84,7 @@ def test_members_of_a_group_are_settled_without_their_actions(way: str, memory: 
 # Any saga -------------------------------------------------------------------------------------------------------------
 
 
-@quick(50)
+@quick(30)
 @given(life=lives())
 def test_any_saga_calls_no_action_after_its_cause(life: Life) -> None:
     """Neither in the instance with the cause, nor in the sagas nested there."""

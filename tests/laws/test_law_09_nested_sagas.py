@@ -330,7 +330,7 @@ def check_tree(life: Life) -> None:
     assert [] == [breach for breach in life.world.breaches if " in o-1" in breach or "unowned" in breach]
 
 
-@quick(50)
+@quick(30)
 @given(life=lives().filter(lambda life: any(step.child for step in life.plan.steps)))
 def test_any_tree_is_driven_as_one(life: Life) -> None:
     """Results, inputs and residue of parent and child agree, and each child is at rest in the end."""
