@@ -21,10 +21,12 @@ def created(
     begin: bool,
     deadline: datetime | None = None,
     mail: Iterable[e.Request] = (),
+    has_limits: bool = True,
 ) -> tuple[Batch, Todo | None]:
     """The batch that creates an instance and, with `begin`, what it leads to.
 
     `deadline` is the parent's; the saga's own may be earlier. `mail` is what came for it before it was there.
+    `has_limits`: whether the orchestrator counts calls against `max_concurrency`. Only an async orchestrator does.
     """
     ends = [] if definition.deadline is None else [now + definition.deadline]
     ends += [] if deadline is None else [deadline]
@@ -42,7 +44,7 @@ def created(
     )
     batch = Batch(definition, fold(None, (creation,)), now, creation=creation)
     batch.record(mail)
-    return batch, batch.proceed(admits=lambda run: not _is_limited(definition, run)) if begin else None
+    return batch, batch.proceed(admits=lambda run: not (has_limits and _is_limited(definition, run))) if begin else None
 
 
 def _is_limited(definition: Definition, run: Run) -> bool:

@@ -60,7 +60,9 @@ class Operations:
         given = needed(definition, {**self.driving.resources, **(resources or {})})
         subject = f"input of instance {instance_id!r} of saga {definition.saga!r}"
         input_json = encode(input, definition.input, subject=subject, max_payload=settings.max_payload)
-        batch, begun = created(definition, instance_id, input_json, now=settings.clock.now(), begin=drive)
+        has_limits = settings.limits is not None
+        now = settings.clock.now()
+        batch, begun = created(definition, instance_id, input_json, now=now, begin=drive, has_limits=has_limits)
         try:
             return (yield from self.driving.create(definition, batch, begun, given))
         except InstanceExists:

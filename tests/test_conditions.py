@@ -1,6 +1,4 @@
-"""Law 1: `when=` and `input=` are the user's code, pure: asked after the outcome before is durable, recorded with the
-start, asked again only where nothing was recorded; a raise is a definite failure of the step.
-"""
+"""`when=` and `input=` are pure functions of the user: their results, their crashes and their parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sagafsm import Context, DefinitionError, Saga
+from sagafsm import DefinitionError, Saga
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.messages import message_of
@@ -28,29 +26,6 @@ def bench_of(
     service = Service(script=script or {})
     steps: dict[str, dict[str, Any]] = {"a": {}, "b": {"when": when, **options}, "c": {}}
     return Bench(store, saga_of(service, is_async=is_async(way), **steps), way), service
-
-
-def test_a_step_whose_condition_holds_makes_one_commit_more(way: str, store: Store) -> None:
-    """The outcome before is durable when it is asked; that it held is recorded with the start."""
-    counting = CountingStore(store)
-    seen: list[list[str]] = []
-
-    def when(ctx: Context, a: str) -> bool:
-        seen.append(lines(store.history(ctx.instance_id)))
-        return a == "a!"
-
-    bench, service = bench_of(counting, way, when)
-    instance = bench.run()
-    assert [TO_B] == seen
-    assert [*TO_B, "StepPrepared b", "StepStarted b 1", "StepSucceeded b 1"] == lines(instance.history)[:6]
-    assert [
-        ("InstanceCreated", "StepStarted a"),
-        ("StepSucceeded a",),
-        ("StepPrepared b", "StepStarted b"),
-        ("StepSucceeded b", "StepStarted c"),
-        ("StepSucceeded c", "InstanceCompleted"),
-    ] == counting.batches
-    assert ["a 1", "b 1", "c 1"] == service.calls
 
 
 def test_a_skipped_step_gives_none(way: str, store: Store) -> None:
@@ -118,71 +93,7 @@ def test_a_saga_that_skips_everything_completes(way: str, memory: Store) -> None
     assert [] == service.calls
 
 
-def test_a_raise_is_a_definite_failure_of_the_step(way: str, store: Store) -> None:
-    """Whatever it raises, also what would leave an action in doubt: nothing was called, and nothing is retried."""
-    for error in (ValueError("no price"), TimeoutError("no answer")):
-
-        def when(error: Exception = error) -> bool:
-            raise error
-
-        id = f"o-{type(error).__name__}"
-        bench, service = bench_of(store, way, when, retry=STEADY)
-        instance = bench.run(id=id)
-        assert ["StepFailed b 0", "CauseRecorded failure b", "CompensationStarted a 1"] == lines(instance.history)[3:6]
-        assert f"{type(error).__name__}: {error}" == str(instance.error)
-        assert ["a 1", "undo a 1 of a!"] == service.calls
-        assert instance.compensated
-
-
-def test_behind_the_pivot_a_raise_blocks(way: str, memory: Store) -> None:
-    """Law 7: there is no way back; a retry asks again."""
-    answers: list[Any] = [ValueError("no price"), True]
-
-    def when() -> bool:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    service = Service()
-    saga = saga_of(service, is_async=is_async(way), a={"pivot": True}, b={"when": when, "undo": False})
-    bench = Bench(memory, saga, way)
-    instance = bench.run()
-    assert [("b", "exhausted", ("retry", "resolve(result)", "abandon"))] == list(instance.blocked)
-    instance = bench.ask("retry", "o-1")
-    assert ("completed", ["a 1", "b 1"]) == (instance.state, service.calls)
-
-
 # Crashes --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("dies", "durable", "asked"),
-    [
-        ("after 2", TO_B, 2),
-        ("before 3", TO_B, 2),
-        ("after 3", [*TO_B, "StepPrepared b", "StepStarted b 1"], 1),
-    ],
-)
-def test_a_condition_is_asked_again_until_it_is_recorded(
-    dies: str, durable: list[str], asked: int, way: str, store: Store
-) -> None:
-    """Crash table: `when` of n not recorded: evaluate it again; recorded, never."""
-    count: list[int] = []
-
-    def when() -> bool:
-        count.append(1)
-        return True
-
-    bench, service = bench_of(store, way, when, in_doubt="retry")
-    die(bench, service, dies, "run", bench.saga, "mug", id="o-1")
-    assert durable == lines(store.history("o-1"))
-    before = len(count)
-    assert {} == bench.ask("recover").errors
-    assert "completed" == bench.get().state
-    assert (1 if asked == 2 else 0) == len(count) - before
-    again = " in doubt" if asked == 1 else ""
-    assert [f"b {2 if again else 1}{again}", "c 1"] == service.calls
 
 
 def test_a_retried_step_is_not_asked_again(way: str, memory: Store) -> None:
@@ -375,23 +286,3 @@ def test_a_nested_saga_that_is_skipped_is_never_created(way: str, store: Store) 
     assert ["z 1"] == service.calls
     assert ["o-1"] == [summary.id for summary in store.find()]
     assert instance.compensated
-
-
-def test_a_nested_saga_with_condition_and_input(way: str, store: Store) -> None:
-    """Both are asked at once, and recorded together; neither is asked again after a crash."""
-    asked: list[str] = []
-    service, saga = Service(), Saga("order")
-    saga.add_saga(
-        "pay",
-        saga_of(service, "payment", is_async=is_async(way), charge={}),
-        when=lambda: not asked.append("when"),
-        input=lambda input: asked.append("input") or f"{input}, paid",
-    )
-    bench = Bench(store, saga, way)
-    die(bench, service, "after 2", "run", saga, "mug", id="o-1")
-    assert ["InstanceCreated", "InstanceStarted", "StepPrepared pay", "StepStarted pay 1"] == lines(
-        store.history("o-1")
-    )
-    assert {} == bench.ask("recover").errors
-    assert "mug, paid" == store.load("o-1/pay").instance.input
-    assert ["when", "input"] == asked

@@ -12,8 +12,9 @@ from sagafsm import events as e
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.mortality import die
+from support.orders import bench_of
 from support.services import Service, add, saga_of
-from support.stage import PATIENCE, Stage
+from support.stage import PATIENCE
 from support.trees import bench_of as tree_of
 from support.trees import of_pay
 
@@ -24,15 +25,9 @@ DEAD = [f"StepInDoubt {name} 1 process_died" for name in "abc"]
 def group(
     store: Any, way: str, script: dict[str, list[Any]], limit: int | None = None, **steps: dict[str, Any]
 ) -> tuple[Bench, Service]:
-    """An order in which these are members of group g; `after` names the event that one waits for, or waits itself."""
-    service, stage = Service(script=script), Stage()
-    for options in steps.values():
-        options["group"] = "g"
-        if isinstance(options.get("after"), str):
-            options["after"] = stage.once(options["after"])
-    saga = saga_of(service, is_async=is_async(way), **steps)
-    saga.group("g", max_concurrency=limit)
-    return Bench(store, saga, way, options={"on_event": stage.told}), service
+    """Return a bench for an order in which these steps are the members of group g."""
+    members = {name: {"group": "g", **options} for name, options in steps.items()}
+    return bench_of(store, way, script, limit=limit, **members)
 
 
 # Groups ---------------------------------------------------------------------------------------------------------------

@@ -109,7 +109,9 @@ class Receipt:
     id: str
 
 
-def blocked(block: Block, way: str, store: Store) -> tuple[Bench, Service]:
+def blocked(block: Block, way: str, store: Store, *, nested: bool = False) -> tuple[Bench, Service]:
+    """Run the saga of this row until it blocks, alone or as the nested saga `pay`."""
+
     def cancel_and_lose() -> None:
         store.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
         raise OutcomeUnknown("no answer")
@@ -120,6 +122,9 @@ def blocked(block: Block, way: str, store: Store) -> tuple[Bench, Service]:
     }
     service = Service(script={"b": ["die before"] * 5} if block.deaths else script)
     saga = saga_of(service, is_async=is_async(way), **block.steps)
+    if nested:
+        child, saga = saga, Saga("parent")
+        saga.add_saga("pay", child)
     bench = Bench(store, saga, way)
     if block.deaths:
         die(bench, service, "", "run", saga, "mug", id="o-1")
@@ -130,27 +135,30 @@ def blocked(block: Block, way: str, store: Store) -> tuple[Bench, Service]:
         bench.run()
     service.calls.clear()
     found = [(one.step, one.reason) for one in bench.get().blocked]
-    assert [(block.state.partition(":")[2], block.reason)] == found
-    assert block.state == bench.get().state
+    step = block.state.partition(":")[2]
+    assert [(f"pay/{step}" if nested else step, block.reason)] == found
+    assert ("running:pay" if nested else block.state) == bench.get().state
     return bench, service
 
 
-@pytest.mark.parametrize("block", TABLE, ids=lambda block: block.name)
-def test_what_the_table_allows(block: Block, way: str, memory: Store) -> None:
-    """Decisions table: what is allowed is offered, in that order, and does what the table says; nothing else does."""
-    bench, _ = blocked(block, way, memory)
+# A nested saga has no pivot.
+PLACES = [(block, nested) for block in TABLE for nested in (False, True) if not (nested and block.steps is PIVOT)]
+
+
+@pytest.mark.parametrize(("block", "nested"), PLACES, ids=lambda value: getattr(value, "name", value))
+def test_what_the_table_allows(block: Block, nested: bool, way: str, memory: Store) -> None:
+    """The block offers the decisions of its row, in that order."""
+    bench, _ = blocked(block, way, memory, nested=nested)
     assert tuple(block.outcomes) == bench.get().blocked[0].decisions
 
 
-CASES = [(block, decision) for block in TABLE for decision in ASKED]
+CASES = [(block, nested, decision) for block, nested in PLACES for decision in ASKED]
 
 
-@pytest.mark.parametrize(
-    ("block", "decision"), CASES, ids=lambda value: value if isinstance(value, str) else value.name
-)
-def test_every_decision_of_the_table(block: Block, decision: str, way: str, memory: Store) -> None:
-    """Decisions table, cell by cell: its calls, its state, its record; or its refusal, which changes nothing."""
-    bench, service = blocked(block, way, memory)
+@pytest.mark.parametrize(("block", "nested", "decision"), CASES, ids=lambda value: getattr(value, "name", value))
+def test_every_decision_of_the_table(block: Block, nested: bool, decision: str, way: str, memory: Store) -> None:
+    """Each cell of the table: its calls, its state and its record, or a refusal that changes nothing."""
+    bench, service = blocked(block, way, memory, nested=nested)
     before = memory.history("o-1")
     operation, given = ASKED[decision]
     if decision not in block.outcomes:
@@ -158,7 +166,7 @@ def test_every_decision_of_the_table(block: Block, decision: str, way: str, memo
             bench.ask(operation, "o-1", **given)
         allowed = ", ".join(block.outcomes)
         assert (
-            f"instance 'o-1' is {block.state} ({block.reason}), which does not allow {decision!r} (allowed: {allowed})"
+            f"instance 'o-1' is {bench.get().state} ({block.reason}), which does not allow {decision!r} (allowed: {allowed})"
         ) == str(caught.value)
         assert before == memory.history("o-1")
         assert [] == service.calls
@@ -167,39 +175,48 @@ def test_every_decision_of_the_table(block: Block, decision: str, way: str, memo
     state, calls = block.outcomes[decision]
     instance = bench.ask(operation, "o-1", by="me", **given)
     assert (state, calls) == (instance.state, service.calls)
-    made = instance.history[len(before)]
-    assert isinstance(made, DecisionMade)
+    made = next(event for event in instance.history[len(before) :] if isinstance(event, DecisionMade))
     assert (decision, "me", given.get("reason")) == (made.decision, made.by, made.reason)
+    if nested and decision != "abandon":
+        below = next(event for event in memory.history("o-1/pay") if isinstance(event, DecisionMade))
+        assert made.step == f"pay/{below.step}"
+        assert (decision, "me", made.reason) == (below.decision, below.by, below.reason)
+        assert (made.result_json, f"\x1fo-1#{made.number}") == (below.result_json, below.request_id)
+        assert () == memory.mail("o-1/pay")
     service.check_keys()
     assert instance == bench.get()
     assert bench.get().state != "failed" or instance.cause is not None or decision == "abandon"
 
 
+RESIDUE: list[tuple[str, str, list[tuple[Any, ...]]]] = [
+    ("in doubt", "compensate", []),
+    ("in doubt", "abandon", [("a", "abandoned", "a!"), ("b", "in_doubt", None)]),
+    ("in doubt, cause recorded", "skip", [("b", "skipped", None)]),
+    ("in doubt, cause recorded", "resolve(not_done)", []),
+    ("in doubt, cause recorded, no compensation", "skip", [("b", "skipped", None)]),
+    ("in doubt, cause recorded, no compensation", "resolve(result)", [("b", "no_compensation", "told")]),
+    (
+        "payload",
+        "abandon",
+        [("a", "abandoned", "a!"), ("b", "no_compensation", "b!"), ("c", "no_compensation", None)],
+    ),
+    ("compensation failed", "skip", [("a", "skipped", "a!")]),
+    ("compensation failed", "abandon", [("a", "abandoned", "a!")]),
+    ("compensation failed", "resolve(undone)", []),
+    ("compensation failed", "retry", []),
+]
+
+
 @pytest.mark.parametrize(
-    ("block", "decision", "residue"),
-    [
-        ("in doubt", "compensate", []),
-        ("in doubt", "abandon", [("a", "abandoned", "a!"), ("b", "in_doubt", None)]),
-        ("in doubt, cause recorded", "skip", [("b", "skipped", None)]),
-        ("in doubt, cause recorded", "resolve(not_done)", []),
-        ("in doubt, cause recorded, no compensation", "skip", [("b", "skipped", None)]),
-        ("in doubt, cause recorded, no compensation", "resolve(result)", [("b", "no_compensation", "told")]),
-        (
-            "payload",
-            "abandon",
-            [("a", "abandoned", "a!"), ("b", "no_compensation", "b!"), ("c", "no_compensation", None)],
-        ),
-        ("compensation failed", "skip", [("a", "skipped", "a!")]),
-        ("compensation failed", "abandon", [("a", "abandoned", "a!")]),
-        ("compensation failed", "resolve(undone)", []),
-        ("compensation failed", "retry", []),
-    ],
+    ("block", "decision", "residue", "nested"),
+    [(*row, nested) for row in RESIDUE for nested in (False, True) if not (nested and row[0] == "payload")],
 )
 def test_what_remains_after_a_decision(
-    block: str, decision: str, residue: list[tuple[Any, ...]], way: str, memory: Store
+    block: str, decision: str, residue: list[tuple[Any, ...]], nested: bool, way: str, memory: Store
 ) -> None:
-    """Section 3: nothing that remains ever hides behind a green word; what an operator vouches for leaves nothing."""
-    bench, _ = blocked(next(one for one in TABLE if one.name == block), way, memory)
+    """No remaining effect hides behind a green word. An effect that an operator undid by hand does not remain."""
+    bench, _ = blocked(next(one for one in TABLE if one.name == block), way, memory, nested=nested)
+    residue = [(f"pay/{step}" if nested else step, *why) for step, *why in residue]
     operation, given = ASKED[decision]
     instance = bench.ask(operation, "o-1", **given)
     assert residue == [(one.step, one.reason, one.result) for one in instance.residue]

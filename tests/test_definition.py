@@ -15,15 +15,13 @@ from hypothesis import strategies as st
 from sagafsm.definition import (
     Definition,
     check_duration,
-    check_in_doubt,
     check_label,
     check_name,
-    check_retry_on,
     differences,
     fingerprint,
     policies,
 )
-from sagafsm.errors import DefinitionError, OutcomeUnknown
+from sagafsm.errors import DefinitionError
 from sagafsm.events import StepOutline
 from sagafsm.retry import Retry
 from sagafsm.saga import Saga
@@ -216,37 +214,6 @@ def test_a_policy_of_another_type(given_: Any) -> None:
     """What is no policy at all is refused like a wrong one."""
     expected = f"step 'a' takes in_doubt='ask', 'retry', 'compensate', ('retry', 'compensate'), not {given_!r}"
     assert expected == message_of(DefinitionError, lambda: policies(given_, "step 'a'"))
-
-
-@pytest.mark.parametrize(
-    ("given_", "shown"), [(("compensate",), "'compensate'"), (POLICIES[3], "('retry', 'compensate')")]
-)
-def test_no_going_back_without_a_compensation(given_: Any, shown: str) -> None:
-    """A policy that would undo a step needs something that does."""
-    expected = f"step 'a' has in_doubt={shown} but no compensation (give it one, or another policy)"
-    assert expected == message_of(DefinitionError, lambda: check_in_doubt(given_, "a", compensation=False))
-    check_in_doubt(given_, "a", compensation=True)
-
-
-@pytest.mark.parametrize("kind", [TimeoutError, ConnectionError, BrokenPipeError, OutcomeUnknown, KeyError])
-def test_no_retry_on_doubts_without_the_policy(kind: type[Exception]) -> None:
-    """Retrying on an exception that leaves doubt says that the action may be repeated: only `"retry"` says so."""
-    retry = Retry(3, on=(ValueError, kind))
-    expected = (
-        f"step 'a' retries on {kind.__qualname__}, which leaves it in doubt "
-        "(say in_doubt='retry' if the action is idempotent under its key)"
-    )
-    for given_ in POLICIES:
-        if "retry" in given_:
-            check_retry_on("a", retry, given_, (KeyError,))
-        else:
-            refused = message_of(DefinitionError, lambda given_=given_: check_retry_on("a", retry, given_, (KeyError,)))
-            assert expected == refused
-
-
-def test_retrying_on_any_exception_is_no_such_claim() -> None:
-    """`Exception` and `OSError` name no doubt in particular, and a refused connection never left."""
-    check_retry_on("a", Retry(3, on=(Exception, OSError, ConnectionRefusedError)), ("ask",), ())
 
 
 @pytest.mark.parametrize("value", [timedelta(0), timedelta(seconds=-1), 3, math.inf, "1 s"])

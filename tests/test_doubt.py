@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sagafsm.doubt import NEVER_LEFT, is_unknown_type, leaves_doubt, network_errors
 from sagafsm.errors import OutcomeUnknown, PermanentFailure
@@ -440,33 +438,6 @@ def test_cycles_end() -> None:
     assert leaves_doubt(one)
 
 
-@st.composite
-def chains(draw: st.DrawFn, depth: int = 4) -> Exception:
-    """Errors linked in every way, all of them definite by themselves."""
-    link = draw(st.sampled_from(["end", "cause", "context", "group"])) if depth else "end"
-    error: Exception = draw(st.sampled_from([ValueError, KeyError, PermanentFailure]))("definite")
-    match link:
-        case "cause":
-            error.__cause__ = draw(chains(depth - 1))
-        case "context":
-            error.__context__ = draw(chains(depth - 1))
-            error.__suppress_context__ = draw(st.booleans())
-        case "group":
-            error = ExceptionGroup("several", draw(st.lists(chains(depth - 1), min_size=1, max_size=3)))
-    return error
-
-
-@given(chain=chains(), data=st.data())
-def test_any_doubt_anywhere_in_a_chain_counts(chain: Exception, data: st.DataObject) -> None:
-    """An error is in doubt whenever one in its chain is, at whatever depth and by whatever link; else never."""
-    assert not leaves_doubt(chain)
-
-    links = sorted(within(chain), key=lambda one: one.__cause__ is not None)
-    data.draw(st.sampled_from([one for one in links if one.__cause__ is None])).__cause__ = TimeoutError()
-
-    assert leaves_doubt(chain)
-
-
 # In a saga ------------------------------------------------------------------------------------------------------------
 
 
@@ -485,22 +456,3 @@ def test_a_lost_answer_blocks_and_a_refused_connection_fails() -> None:
 
     assert ("running:charge", ["in_doubt"]) == (lost.state, [block.reason for block in lost.blocked])
     assert ("failed", True) == (refused.state, refused.compensated)
-
-
-def test_a_permanent_failure_settles_what_it_was_raised_from() -> None:
-    """`PermanentFailure` says "not done, by any attempt", whatever it was raised from."""
-
-    def charge() -> None:
-        try:
-            raise TimeoutError
-        except TimeoutError as error:
-            raise PermanentFailure("asked: it was not done") from error
-
-    with Orchestrator("memory://") as orchestrator:
-        instance = orchestrator.run(charge_saga(charge), None)
-
-    assert ("failed", True, "PermanentFailure: asked: it was not done") == (
-        instance.state,
-        instance.compensated,
-        str(instance.error),
-    )

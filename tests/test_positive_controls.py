@@ -14,7 +14,7 @@ from sagafsm import SagaError, StoreError
 from sagafsm.store import Store
 from sagafsm.testing.contract.writing import WritingContract
 from support.broken import Lagging, Mailless, Misplaced, Uncompared, Undivided, Unfenced, Unguarded, Unordered
-from support.exams import check_late_append, check_mail, check_replaced_owner, check_write_ahead
+from support.exams import check_mail, check_replaced_owner
 from support.ghosts import StepPlan, crashes, plans
 from test_random_sagas import sit_the_exam
 from test_two_orchestrators import TwoOrchestrators
@@ -56,19 +56,6 @@ def test_a_start_that_overtakes_a_request_is_noticed(way: str, memory: Store) ->
     """Mail not looked at: the next step starts."""
     with pytest.raises(AssertionError):
         check_mail(memory, Mailless(memory), way)
-
-
-def test_an_append_that_takes_place_twice_is_noticed(way: str, memory: Store) -> None:
-    """Compare-and-set off: what seemed to have failed, and was repeated, stands there twice."""
-    with pytest.raises((AssertionError, StoreError)):
-        check_late_append(memory, Uncompared(memory), way)
-
-
-@pytest.mark.parametrize("probe", [False, True])
-def test_an_outcome_that_is_recorded_too_late_is_noticed(probe: bool, way: str, memory: Store) -> None:
-    """Outcome recorded too late: the next call finds it missing."""
-    with pytest.raises(AssertionError):
-        check_write_ahead(memory, Lagging(memory), way, probe=probe)
 
 
 @pytest.mark.parametrize(

@@ -414,48 +414,6 @@ def test_a_second_lambda_is_another_compensation() -> None:
     assert refusal(lambda: step.probe(lambda: None)) == "step 'charge' has a probe already ('charge')"
 
 
-def test_the_pivot_has_no_compensation() -> None:
-    """There is no way back from the pivot, so nothing can undo it."""
-    saga = Saga("order")
-    step = saga.add_step("ship", act, pivot=True)
-    expected = "step 'ship' is the pivot, which has no compensation (there is no way back from it)"
-
-    assert expected == refusal(lambda: step.compensation(undo))
-    assert expected == refusal(lambda: Saga("order").add_step("ship", act, undo, pivot=True))
-
-
-def test_no_compensation_behind_the_pivot() -> None:
-    """Behind the pivot a compensation would never be called."""
-    saga = Saga("order")
-    saga.add_step("ship", act, pivot=True)
-    step = saga.add_step("mail", act)
-    expected = "step 'mail' stands behind pivot 'ship', so a compensation would never be called"
-
-    assert expected == refusal(lambda: step.compensation(undo))
-
-
-def test_one_pivot_at_most() -> None:
-    """A saga has at most one point of no return."""
-    saga = Saga("order")
-    saga.add_step("charge", act, pivot=True)
-    expected = "step 'ship' cannot be a pivot too: 'charge' is (a saga has at most one)"
-
-    assert expected == refusal(lambda: saga.add_step("ship", act, pivot=True))
-
-
-def test_a_step_made_pivot_later_must_not_have_compensations_behind() -> None:
-    """Defining a step again as the pivot is refused when one behind it has a compensation, or it has one itself."""
-    saga = Saga("order")
-    saga.step(act)
-    saga.add_step("ship", look, undo)
-
-    expected = "step 'act' cannot be the pivot: 'ship' behind it has a compensation"
-    assert expected == refusal(lambda: saga.step(act, pivot=True))
-    expected = "step 'ship' is the pivot, which has no compensation (there is no way back from it)"
-    assert expected == refusal(lambda: saga.step(look, name="ship", pivot=True))
-    assert None is saga.definition.pivot
-
-
 def test_a_pivot_defined_again_is_still_the_pivot() -> None:
     """Running the pivot's cell again makes no second pivot, and moves it nowhere."""
     saga = Saga("order")
@@ -488,47 +446,6 @@ def test_a_step_without_effect_keeps_neither(kept: str) -> None:
 
     expected = f"step 'act' has effect=False, so there is nothing for a {end}"
     assert expected == refusal(lambda: saga.step(act, effect=False))
-
-
-@pytest.mark.parametrize("policy", ["compensate", ("retry", "compensate")])
-def test_a_policy_that_undoes_needs_a_compensation(policy: Any) -> None:
-    """A step's own `in_doubt` that undoes it is refused when the definition is taken and nothing undoes it."""
-    saga = Saga("order")
-    step = saga.add_step("charge", act, in_doubt=policy)
-    expected = f"step 'charge' has in_doubt={policy!r} but no compensation (give it one, or another policy)"
-
-    assert expected == refusal(lambda: saga.definition)
-    assert expected == refusal(lambda: saga.run(None))
-    step.compensation(undo)
-    assert step_of(saga).compensation is not None
-
-
-@pytest.mark.parametrize("policy", ["compensate", ("retry", "compensate")])
-def test_a_policy_that_undoes_stands_before_the_pivot(policy: Any) -> None:
-    """On the pivot and behind it nothing is ever undone, so such a policy cannot hold."""
-    saga = Saga("order")
-    end = f"so in_doubt={policy!r} cannot hold (there is no way back from there)"
-
-    assert f"step 'ship' is the pivot, {end}" == refusal(
-        lambda: saga.add_step("ship", act, pivot=True, in_doubt=policy)
-    )
-    saga.add_step("ship", act, pivot=True)
-    expected = f"step 'mail' stands behind pivot 'ship', {end}"
-    assert expected == refusal(lambda: saga.add_step("mail", act, in_doubt=policy))
-
-
-def test_retrying_on_a_doubt_needs_the_policy() -> None:
-    """`Retry(on=...)` naming an unknown type without `in_doubt="retry"` is refused, wherever it is said."""
-    expected = (
-        "step 'charge' retries on TimeoutError, ValueError, which leaves it in doubt "
-        "(say in_doubt='retry' if the action is idempotent under its key)"
-    )
-    retry = Retry(3, on=(TimeoutError, KeyError, ValueError))
-
-    assert expected == refusal(lambda: Saga("order", unknown_on=[ValueError]).add_step("charge", act, retry=retry))
-    assert expected == refusal(lambda: Saga("order", unknown_on=[ValueError], retry=retry).add_step("charge", act))
-    Saga("order", unknown_on=[ValueError], retry=retry, in_doubt="retry").add_step("charge", act)
-    Saga("order", retry=Retry(3, on=(KeyError,))).add_step("charge", act)
 
 
 def test_a_compensation_may_be_retried_on_anything() -> None:

@@ -58,8 +58,6 @@ REFUSED: list[tuple[str, Saga, Callable[[Saga], Any], str]] = [
      "step 'a' takes a max_concurrency of 1 or more, not True"),
     ("a group again later", saga_with(a=G, b={}), lambda s: s.add_step("c", act, group="g"),
      "step 'c' is in group 'g', which ended before it (the members of a group stand together: a, c)"),
-    ("a pivot in a group", saga_with(a=G), lambda s: s.add_step("b", act, group="g", pivot=True),
-     "step 'b' is the pivot, which is in no group (it is in 'g')"),
     ("an action that reads a sibling", saga_with(z={}, a=G), lambda s: s.add_step("b", lambda a: 1, group="g"),
      ("action of step 'b' takes 'a', which runs beside it in its group, so that it has no result yet "
      "(available: input, ctx, z, shop)")),
@@ -86,13 +84,6 @@ REFUSED: list[tuple[str, Saga, Callable[[Saga], Any], str]] = [
      "step name 'shop' is taken by a resource of saga 'order'"),
     ("itself", saga_with(), lambda s: s.add_saga("again", s),
      "nested saga 'again' contains saga 'order', which would contain itself"),
-    ("a pivot in a nested saga", saga_with(), lambda s: s.add_saga("pay", child_with(charge={"pivot": True})),
-     "nested saga 'pay' has a pivot, 'charge', from which its parent could not go back (run it on its own)"),
-    ("a nested saga behind the pivot", saga_with(ship={"pivot": True}), lambda s: s.add_saga("pay", child_with()),
-     "nested saga 'pay' stands behind pivot 'ship' (put it before the pivot)"),
-    # Pivots
-    ("a second pivot", saga_with(a={"pivot": True}), lambda s: s.add_step("b", act, pivot=True),
-     "step 'b' cannot be a pivot too: 'a' is (a saga has at most one)"),
     # Waits
     ("a wait like a step", saga_with(go={}), lambda s: s.wait_for("go"),
      "signal name 'go' is taken by a step of saga 'order'"),
@@ -149,23 +140,6 @@ def test_a_saga_that_contains_its_parent() -> None:
         assert f"nested saga 'again' contains saga {told!r}, which would contain itself" == message_of(
             DefinitionError, lambda saga=saga: bank.add_saga("again", saga)
         )
-
-
-def test_what_comes_wrong_later_is_refused_when_the_definition_is_taken() -> None:
-    """A nested saga that gets a pivot, or a step before it that becomes one."""
-    child, saga = child_with(), saga_with()
-    saga.step(act)
-    saga.add_saga("pay", child)
-    child.add_step("ship", act, pivot=True)
-    told = "nested saga 'pay' has a pivot, 'ship', from which its parent could not go back (run it on its own)"
-    assert told == message_of(DefinitionError, lambda: saga.definition)
-    saga = saga_with()
-    saga.step(act)
-    saga.add_saga("pay", child_with())
-    saga.step(act, pivot=True)
-    assert "nested saga 'pay' stands behind pivot 'act' (put it before the pivot)" == message_of(
-        DefinitionError, lambda: saga.definition
-    )
 
 
 def test_a_step_that_comes_to_run_beside_what_it_reads() -> None:

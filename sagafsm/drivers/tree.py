@@ -88,6 +88,7 @@ class Tree:
             begin=begin,
             deadline=node.instance.deadline,
             mail=run.requests,
+            has_limits=settings.limits is not None,
         )
         lease = Lease(self.store, name, new_owner(self.owner))
         yield from create(batch, lease, settings.lease, under=node.root.journal.lease.token)

@@ -246,19 +246,6 @@ def test_a_pivot_in_doubt_is_not_gone_back_from_until_it_is_settled(
     assert added == lines(memory.history("o-1"))[before : before + len(added)]
 
 
-def test_after_the_pivot_a_cancel_is_refused(way: str, memory: Store) -> None:
-    """Law 7: a cancel after its success is `IllegalTransition`."""
-    bench, _ = bench_of(memory, way, {"c": ["lost"]}, **PIVOT)
-    bench.run()
-    with pytest.raises(IllegalTransition) as caught:
-        bench.ask("cancel", "o-1", reason="no")
-    assert (
-        "instance 'o-1' is running:c, which does not allow 'cancel' "
-        "(allowed: resume, retry, resolve(result), resolve(not_done), abandon)"
-    ) == str(caught.value)
-    assert () == memory.mail("o-1")
-
-
 def test_one_that_slips_in_behind_the_pivot_came_too_late(way: str, memory: Store) -> None:
     """Law 10: posted before the pivot's success was seen, read after it."""
     bench, _service = bench_of(memory, way, {"c": [posting(memory)]}, **PIVOT)
@@ -266,29 +253,6 @@ def test_one_that_slips_in_behind_the_pivot_came_too_late(way: str, memory: Stor
     assert ["CancelRequested no", "CancelCameTooLate", "StepSucceeded c 1", "InstanceCompleted"] == lines(
         memory.history("o-1")
     )[6:]
-
-
-def test_behind_the_pivot_exhaustion_blocks(way: str, memory: Store) -> None:
-    """Law 7: after the pivot steps are retried by their own policy, and exhaustion blocks; nothing is undone."""
-    steps = {**PIVOT, "c": {"undo": False, "retry": STEADY}}
-    bench, service = bench_of(memory, way, {"c": ["fail"] * 3}, **steps)
-    instance = bench.run()
-    assert ["c 1", "c 2", "c 3"] == service.calls[2:]
-    assert [("c", "exhausted", ("retry", "resolve(result)", "abandon"))] == [
-        (b.step, b.reason, b.decisions) for b in instance.blocked
-    ]
-    assert instance.cause is None
-    assert () == instance.residue
-    assert "completed" == bench.ask("retry", "o-1").state
-
-
-def test_not_done_behind_the_pivot_is_exhausted(way: str, memory: Store) -> None:
-    """Decisions table: resolve(not_done) goes back; behind the pivot: `exhausted`."""
-    bench, _ = bench_of(memory, way, {"c": ["lost"]}, **PIVOT)
-    bench.run()
-    instance = bench.ask("resolve", "o-1", not_done=True, reason="seen")
-    assert ["exhausted"] == [block.reason for block in instance.blocked]
-    assert "running:c" == instance.state
 
 
 # The deadline ---------------------------------------------------------------------------------------------------------

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
+
 from sagafsm import Saga
 from sagafsm.command import Run, RunAction, RunCompensation
 from sagafsm.definition import Definition
 from sagafsm.drivers.limits import Key, Limits
+from sagafsm.store import Store
+from support.bench import Bench
 
 KEY: Key = ("order", 1, "a")
 CALL = RunAction(step="a", attempt=1, key="k")
@@ -95,3 +99,14 @@ def test_one_that_is_cancelled_as_it_is_woken_wakes_the_next() -> None:
         assert first.cancelled()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_limit_on_the_first_step_does_not_stop_the_instance(nested: bool, way: str, memory: Store) -> None:
+    """The first call starts, under an orchestrator that counts calls and under one that does not."""
+    saga = child = Saga("payment")
+    child.add_step("charge", lambda: 1, max_concurrency=1)
+    if nested:
+        saga = Saga("order")
+        saga.add_saga("pay", child)
+    assert "completed" == Bench(memory, saga, way).run().state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import os
 import signal
 import threading
@@ -155,33 +154,6 @@ def test_a_child_of_a_fork_has_a_writer_of_its_own(memory: Store) -> None:
     assert "completed" == asyncio.run(orchestrator.run(saga, "mug", id="o-1")).state
     assert in_child(lambda: asyncio.run(orchestrator.run(saga, "mug", id="o-2")).state == "completed")
     asyncio.run(orchestrator.close())
-
-
-@pytest.mark.parametrize("timeout", [None, timedelta(seconds=5)])
-@pytest.mark.parametrize("error", [StopIteration, concurrent.futures.CancelledError])
-def test_any_exception_is_recorded_as_what_it_is(
-    error: type[Exception], timeout: timedelta | None, way: str, memory: Store
-) -> None:
-    """Law 2: whatever an action raises is its failure, also what futures and generators give a meaning of their own."""
-
-    def act() -> None:
-        raise error
-
-    instance = run(memory, saga_of(act, timeout=timeout), way)
-    assert "failed" == instance.state
-    assert error.__qualname__ in repr(instance.cause)
-
-
-@pytest.mark.parametrize("timeout", [None, timedelta(seconds=5)])
-def test_a_definite_cancelled_error_of_an_async_action_is_a_failure(
-    timeout: timedelta | None, way: str, memory: Store
-) -> None:
-    """Law 2: `concurrent.futures.CancelledError` is an `Exception`."""
-
-    async def act() -> None:
-        raise concurrent.futures.CancelledError
-
-    assert "failed" == run(memory, saga_of(act, timeout=timeout), way).state
 
 
 @pytest.mark.parametrize("timeout", [None, timedelta(seconds=5)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
+import pytest
 
-from sagafsm import Saga, SagaInstance
+from sagafsm import DefinitionChanged, Orchestrator, Retry, Saga, SagaInstance
 from sagafsm import events as e
 from sagafsm.batch import Todo
 from sagafsm.command import RunChild
@@ -15,8 +16,11 @@ from sagafsm.drivers.effects import StoreCall
 from sagafsm.drivers.node import Node
 from sagafsm.drivers.tree import Tree, _sending_back
 from sagafsm.store import Store
-from support.bench import Bench, lines
-from support.trees import bench_of
+from support.bench import Bench, is_async, lines
+from support.clock import NOON, FakeClock
+from support.messages import message_of
+from support.services import STEADY, Service, add, saga_of
+from support.trees import PAYMENT, bench_of, order_of
 
 NOTHING: Any = None
 
@@ -160,3 +164,88 @@ def test_a_nested_saga_has_the_listener_and_the_deadline_of_its_root(way: str, m
     assert "o-1/pay InstanceCompleted" in told
     assert instance.deadline is not None
     assert instance.deadline == bench.get("o-1/pay").deadline
+
+
+class Hurried(FakeClock):
+    """A clock on which time passes between any two looks."""
+
+    def now(self) -> datetime:
+        self.advance(0.01)
+        return self.time
+
+
+@pytest.mark.parametrize("milliseconds", range(2, 60, 4))
+def test_a_retry_that_falls_due_at_once_is_never_forgotten(milliseconds: int) -> None:
+    """A backoff that is over before the parent hears of it ends the drive no earlier than any other."""
+    retry = Retry(3, backoff=timedelta(milliseconds=milliseconds), factor=1, jitter=False)
+    child, saga = Saga("payment", retry=retry), Saga("order")
+    attempts = []
+
+    def charge() -> str:
+        attempts.append(len(attempts))
+        if len(attempts) < 3:
+            raise ValueError("busy")
+        return "charged"
+
+    child.add_step("charge", charge)
+    saga.add_saga("pay", child)
+    with Orchestrator("memory://", clock=Hurried()) as orchestrator:
+        assert {"pay": {"charge": "charged"}} == orchestrator.run(saga, None, check=True).results
+    assert [0, 1, 2] == attempts
+
+
+def test_the_deadline_of_the_parent_cuts_the_childs(way: str, store: Store) -> None:
+    """A child has its own deadline, or its parent's, whichever comes first."""
+    found = {}
+    for hours, own in ((1, None), (1, 2), (2, 1)):
+        service = Service()
+        child = Saga("payment", deadline=None if own is None else timedelta(hours=own))
+        add(child, service, "charge", is_async=is_async(way))
+        saga = Saga("order", deadline=timedelta(hours=hours))
+        saga.add_saga("pay", child)
+        bench = Bench(store, saga, way)
+        bench.run(id=f"o-{hours}-{own}")
+        found[hours, own] = bench.get(f"o-{hours}-{own}/pay").deadline - NOON
+    hour = timedelta(hours=1)
+    assert {(1, None): hour, (1, 2): hour, (2, 1): hour} == found
+
+
+def test_a_deadline_passes_in_the_child(way: str, memory: Store) -> None:
+    """The clock's cancel reaches parent and child, wherever they stand; both go back, and it counts once."""
+    service = Service(script={"charge": ["fail", "fail"]})
+    saga = Saga("order", deadline=timedelta(seconds=15))
+    add(saga, service, "a", is_async=is_async(way))
+    saga.add_saga("pay", saga_of(service, "payment", is_async=is_async(way), charge={"retry": STEADY}))
+    bench = Bench(memory, saga, way)
+    instance = bench.run()
+    assert 15.0 == bench.clock.seconds
+    assert ("failed", "cancel", "clock") == (instance.state, instance.cause.kind, instance.cause.by)
+    assert ["a 1", "charge 1", "charge 2", "undo a 1 of a!"] == service.calls
+    assert ("failed", "cancel") == (bench.get("o-1/pay").state, bench.get("o-1/pay").cause.kind)
+
+
+def test_a_childs_version_is_its_own(memory: Store) -> None:
+    """A child has its saga's version; a changed child is a changed parent, and the difference names where."""
+    service = Service(script={"fee": ["lost"]})
+    child = Saga("payment", version=7)
+    for name in PAYMENT:
+        add(child, service, name)
+    bench = Bench(memory, order_of(service, payment=child))
+    bench.run()
+    assert (1, 7) == (bench.get().version, bench.get("o-1/pay").version)
+    bench.saga = order_of(service, payment={"charge": {}, "tip": {}, "fee": {}})
+    assert (
+        "instance 'o-1' was begun under another definition of saga 'order' version 1: in saga 'pay', step 'tip' is new "
+        "(register the old definition under its version and give the new one another)"
+    ) == message_of(DefinitionChanged, lambda: bench.ask("resume", "o-1"))
+
+
+def test_advance_walks_through_a_tree(way: str, memory: Store) -> None:
+    """`advance` does one call of the tree at a time."""
+    bench, service = bench_of(memory, way)
+    bench.ask("start", bench.saga, "mug", id="o-1")
+    seen = []
+    while not bench.get().is_at_rest and len(seen) < 9:
+        bench.ask("advance", "o-1")
+        seen.append(len(service.calls))
+    assert [1, 2, 3, 4] == seen

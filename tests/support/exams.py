@@ -13,7 +13,7 @@ from sagafsm import StoreConflict
 from sagafsm.events import CancelRequested, StepStarted
 from sagafsm.store import Owner, Store
 from support.bench import Bench, is_async, lines
-from support.services import STEADY, Service, saga_of
+from support.services import Service, saga_of
 from support.stores import LateStore
 
 # Somebody of whom this machine cannot tell whether he lives.
@@ -57,32 +57,6 @@ def check_mail(store: Store, through: Any, way: str) -> None:
     assert ["a 1", "b 1", "undo b 1 of b!", "undo a 1 of a!"] == service.calls
     assert "c" not in [event.step for event in store.history("o-1") if isinstance(event, StepStarted)]
     assert store.load("o-1").instance.compensated
-
-
-def check_write_ahead(store: Store, through: Any, way: str, *, probe: bool) -> None:
-    """Law 1: whatever is called finds durable why it is called, and all that happened before."""
-    seen: list[str] = []
-
-    def look() -> None:
-        seen.append(lines(store.history("o-1"))[-1])
-
-    script: dict[str, list[Any]] = {
-        "a": ["lost", look] if probe else [look],
-        "probe a": [look],  # which, asked, cannot tell
-        "b": ["fail", look],
-        "c": [look],
-        "d": ["fail"],
-        "undo b": ["fail", look],
-        "undo a": [look],
-    }
-    options: dict[str, Any] = {"in_doubt": "retry", "retry": STEADY, "compensation_retry": STEADY}
-    service = Service(script=script)
-    steps: dict[str, Any] = {"a": {**options, "probe": probe}, "b": options, "c": options, "d": {}}
-    Bench(through, saga_of(service, is_async=is_async(way), **steps), way).run()
-    first = ["StepInDoubt a 1 outcome_unknown", "StepStarted a 2"] if probe else ["StepStarted a 1"]
-    then = ["StepStarted b 2", "StepStarted c 1", "CompensationStarted b 2", "CompensationStarted a 1"]
-    assert [*first, *then] == seen
-    service.check_keys()
 
 
 def check_late_append(store: Store, through: Any, way: str) -> None:

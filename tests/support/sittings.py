@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
@@ -31,6 +32,9 @@ class Sitting:
     plan: SagaPlan
     seed: int
     lives: Counter[str] = attrs.Factory(Counter)
+    verdict: Callable[[Life], None] = check
+    # What the processes see of the store.
+    through: Callable[[Any], Any] = lambda store: store
 
     def live(
         self,
@@ -41,10 +45,12 @@ class Sitting:
         requests: Mapping[int, e.Request] | None = None,
     ) -> Life:
         self.lives[kind] += 1
-        life = Life(MemoryStore(), self.plan, script or {}, crashes, self.seed, requests=requests or {})
+        life = Life(
+            MemoryStore(), self.plan, script or {}, crashes, self.seed, requests=requests or {}, through=self.through
+        )
         try:
             life.live()
-            check(life)
+            self.verdict(life)
         except Exception as error:
             told = f"seed={self.seed}, script={script or {}}, crashes={crashes}, requests={requests or {}}"
             error.add_note(f"plan: {self.plan}\n{told}")

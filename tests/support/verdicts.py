@@ -19,26 +19,26 @@ def check(life: Life) -> None:
     assert instance is not None
     assert [] == life.world.breaches
     _check_world(life, instance)
-    instances = dict(_tree(life, instance))
+    instances = dict(tree_of(life, instance))
     for id, one in instances.items():
         assert list(range(1, len(one.history) + 1)) == [event.number for event in one.history]
         assert [event for owner, event in life.ledger.entries if owner == id] == list(one.history)
-        _check_way_back(life, one)
+        check_way_back(life, one)
         _check_attempts(one)
-        _check_groups(life, one)
-        _check_nested(life, one, instances)
-    _check_no_action_after(life)
+        check_groups(life, one)
+        check_nested(life, one, instances)
+    check_no_action_after(life)
     if life.way == "turns":
         _check_requests(life)
     _check_rest(life, instances)
 
 
-def _tree(life: Life, instance: SagaInstance) -> Iterator[tuple[str, SagaInstance]]:
+def tree_of(life: Life, instance: SagaInstance) -> Iterator[tuple[str, SagaInstance]]:
     yield instance.id, instance
     for step in instance.outline:
         child = life.loaded(f"{instance.id}/{step.name}") if step.kind == "saga" else None
         if child is not None:
-            yield from _tree(life, child)
+            yield from tree_of(life, child)
 
 
 def _check_world(life: Life, instance: SagaInstance) -> None:
@@ -59,7 +59,7 @@ def _check_world(life: Life, instance: SagaInstance) -> None:
             assert not world.steps[path].compensation, f"{path} could have been undone"
 
 
-def _check_way_back(life: Life, instance: SagaInstance) -> None:
+def check_way_back(life: Life, instance: SagaInstance) -> None:
     """Strictly in reverse of first start, one at a time, and not before all that ran has settled."""
     starts = [event for event in instance.history if isinstance(event, e.StepStarted) and event.attempt == 1]
     order = list(dict.fromkeys(event.step for event in starts))
@@ -91,7 +91,7 @@ def _check_attempts(instance: SagaInstance) -> None:
         assert len([event for event in undone if event.step == step]) <= 1
 
 
-def _check_groups(life: Life, instance: SagaInstance) -> None:
+def check_groups(life: Life, instance: SagaInstance) -> None:
     """No more members run than may, and none begins while another is in doubt or has failed for good."""
     path = instance.id.removeprefix(ROOT).lstrip("/")
     plan = life.plan if not path else life.world.steps[path].child
@@ -109,7 +109,7 @@ def _check_groups(life: Life, instance: SagaInstance) -> None:
             assert [] == held, f"{event} of {instance.id} while {held} is unsettled"
 
 
-def _check_nested(life: Life, parent: SagaInstance, instances: dict[str, SagaInstance]) -> None:
+def check_nested(life: Life, parent: SagaInstance, instances: dict[str, SagaInstance]) -> None:
     """What a parent says of a nested saga is what that says of itself."""
     for step in parent.outline:
         if step.kind != "saga":
@@ -143,7 +143,7 @@ def _check_input(life: Life, parent: SagaInstance, child: SagaInstance, name: st
         assert parent.input == child.input
 
 
-def _check_no_action_after(life: Life) -> None:
+def check_no_action_after(life: Life) -> None:
     """Once a cause is durable nothing starts, in that instance or in any that is nested in it."""
     going_back: set[str] = set()
     for id, event in life.ledger.entries:
