@@ -78,37 +78,6 @@ def test_the_loop_waits_for_no_store_and_no_sync_action(memory: Store) -> None:
     assert len(ticks) > 20
 
 
-def test_cancelling_the_task_cancels_the_action(memory: Store) -> None:
-    """Law 10: `CancelledError` is no cancel of the instance: it reaches the action, and the instance resumes."""
-    inside = asyncio.Event()
-    seen: list[str] = []
-    saga = Saga("order")
-
-    async def act() -> None:
-        inside.set()
-        try:
-            await asyncio.sleep(20)
-        except asyncio.CancelledError:
-            seen.append("cancelled")
-            raise
-
-    saga.add_step("a", act)
-
-    async def main() -> None:
-        async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
-            task = asyncio.create_task(orchestrator.run(saga, 1, id="o-1"))
-            await inside.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await task
-            assert ["instance 'o-1' rests in 'running:a'; resume('o-1') or recover() goes on"] == caught.value.__notes__
-            assert memory.load("o-1").summary.owner is None
-            assert "in_doubt" == (await orchestrator.resume("o-1")).blocked[0].reason
-
-    asyncio.run(main())
-    assert ["cancelled"] == seen
-
-
 class Held(Wrapped):
     """Holds the first call of one method, after it has done its work, until it is let go."""
 

@@ -335,27 +335,6 @@ def test_an_unstorable_result_of_a_member_goes_back_with_the_live_result(way: st
 # Requests -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_cancel_ends_a_group(way: str, store: Store) -> None:
-    """Law 10: the cancel is the cause at once; what runs is awaited, what is queued never starts, all is undone."""
-    bench, service = bench_of(store, way, a=g(), b=g("CauseRecorded cancel no"), c=g(), limit=2)
-
-    def cancel() -> None:
-        with Orchestrator(store) as stranger:
-            stranger.cancel("o-1", by="me", reason="no")
-
-    service.script = {"a": [cancel]}
-    instance = bench.run()
-    assert [
-        "CancelRequested no",
-        "CauseRecorded cancel no",
-        "StepSucceeded a 1",
-        "StepSucceeded b 1",
-        "CompensationStarted b 1",
-    ] == lines(instance.history)[3:8]
-    assert ["undo b 1 of b!", "undo a 1 of a!"] == service.calls[2:]
-    assert instance.compensated
-
-
 def test_advance_does_one_member_at_a_time(way: str, store: Store) -> None:
     """`advance` in a group: exactly one command, so that a notebook can walk through it."""
     bench, service = bench_of(store, way, a=g(), b=g(), c=g())

@@ -302,16 +302,6 @@ def test_the_deadline_ends_a_wait(way: str, memory: Store) -> None:
     assert ("failed", "cancel", "clock") == (instance.state, instance.cause.kind, instance.cause.by)
 
 
-def test_a_cancel_ends_a_wait(way: str, store: Store) -> None:
-    """Law 10: a wait ends at once; it leaves nothing."""
-    bench, service = bench_of(store, way)
-    bench.run()
-    instance = bench.ask("cancel", "o-1", by="me", reason="no")
-    assert [*PARKED, "CancelRequested no", "CauseRecorded cancel no", *UNDONE] == lines(instance.history)
-    assert ["a 1", "undo a 1 of a!"] == service.calls
-    assert () == instance.residue
-
-
 def test_abandon_ends_a_wait(way: str, memory: Store) -> None:
     """What was done before it is residue; the wait is none."""
     bench, _ = bench_of(memory, way)
@@ -405,15 +395,6 @@ def test_a_nested_timeout_is_the_trees(way: str, store: Store) -> None:
     assert ("o-1",) == bench.ask("recover").resumed
     assert ["a 1", "charge 1", "undo charge 1 of charge!", "undo a 1 of a!"] == service.calls
     assert bench.get().compensated
-
-
-def test_a_cancel_while_a_child_waits(way: str, store: Store) -> None:
-    """The child's wait ends at once, too."""
-    bench, service = nested(store, way)
-    bench.run()
-    assert bench.ask("cancel", "o-1", reason="no").compensated
-    assert ["undo charge 1 of charge!", "undo a 1 of a!"] == service.calls[2:]
-    assert "failed" == bench.get("o-1/pay").state
 
 
 def test_waits_beside_each_other(way: str, store: Store) -> None:

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaError
 from sagafsm.store import Store
 from support import interrupted
-from support.bench import Bench, is_async, lines
+from support.bench import Bench, lines
 from support.services import STEADY, Service, saga_of
 
 RESTS = "instance 'o-1' rests in 'running:b'; resume('o-1') or recover() goes on"
@@ -90,52 +89,6 @@ def test_sigterm_drains(kind: str, tmp_path: Path) -> None:
         assert ("running:c", None) == (instance.state, instance.owner)
         assert ("o-1",) == orchestrator.recover().resumed
         assert "completed" == orchestrator.get("o-1").state
-
-
-class Strange(BaseException):
-    """What is no `Exception`, and nothing that a loop or an interpreter knows."""
-
-
-@pytest.mark.parametrize("error", [Strange, asyncio.CancelledError])
-@pytest.mark.parametrize("call", ["b", "undo a", "probe b"])
-def test_what_is_no_exception_propagates(error: type[BaseException], call: str, way: str, store: Store) -> None:
-    """Law 10: any `BaseException` propagates with a note; the history stays as it is; the instance resumes."""
-    check_propagation(error, call, way, store)
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("call", ["b", "undo a", "probe b"])
-def test_what_ends_the_process_propagates(error: type[BaseException], call: str, memory: Store) -> None:
-    """Law 10: Ctrl-C and `SystemExit` raised in a function are no outcome of it."""
-    for way in ("sync", "async with sync actions"):
-        check_propagation(error, call, way, memory)
-
-
-def check_propagation(error: type[BaseException], call: str, way: str, store: Store) -> None:
-    id = f"o-{way}"
-
-    def interrupt() -> None:
-        raise error
-
-    scripts: dict[str, dict[str, list[Any]]] = {
-        "b": {"b": [interrupt]},
-        "undo a": {"b": ["fail"], "undo a": [interrupt]},
-        "probe b": {"b": ["lost"], "probe b": [interrupt]},
-    }
-    service = Service(script=scripts[call])
-    saga = saga_of(service, is_async=is_async(way), a={}, b={"probe": call == "probe b"})
-    bench = Bench(store, saga, way)
-    with pytest.raises(error) as caught:
-        bench.run(id=id)
-    state = "compensating:a" if call == "undo a" else "running:b"
-    assert [f"instance {id!r} rests in {state!r}; resume({id!r}) or recover() goes on"] == caught.value.__notes__
-    instance = bench.get(id)
-    assert (state, None) == (instance.state, instance.owner)
-    assert instance.cause is None or call == "undo a"
-    last = {"b": "StepStarted b 1", "undo a": "CompensationStarted a 1", "probe b": "StepInDoubt b 1 outcome_unknown"}
-    assert last[call] == lines(instance.history)[-1]
-    expected = {"b": "running:b", "undo a": "failed", "probe b": "completed"}
-    assert expected[call] == bench.ask("resume", id).state
 
 
 # A clean stop ---------------------------------------------------------------------------------------------------------
