@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Saga
+from sagafsm import AsyncOrchestrator, Orchestrator, Saga
 from sagafsm.store import Store
 from support.bench import Bench, lines
 from support.services import Service, add, saga_of
@@ -144,36 +144,6 @@ def test_cancelling_twice_releases_the_lease_all_the_same(memory: Store) -> None
             assert memory.load("o-1").summary.owner is None
 
     asyncio.run(main())
-
-
-def test_a_re_entrant_drive_is_refused_on_the_loop_too(memory: Store) -> None:
-    """Law 12: a re-entrant drive is `IllegalTransition`, from an async action and from a task that it makes."""
-    saga = Saga("order")
-    asked: list[AsyncOrchestrator] = []
-
-    async def act() -> list[str]:
-        with pytest.raises(IllegalTransition) as direct:
-            await asked[0].resume("o-1")
-        with pytest.raises(IllegalTransition) as task:
-            await asyncio.create_task(asked[0].resume("o-1"))
-        assert str(direct.value) == str(task.value)
-        return [str(direct.value)]
-
-    saga.add_step("a", act)
-
-    async def main() -> Any:
-        async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
-            asked.append(orchestrator)
-            return await orchestrator.run(saga, 1, id="o-1")
-
-    assert {
-        "a": [
-            (
-                "instance 'o-1' is running:a and driven by the very code that asks, which does not allow 'resume' "
-                "(allowed: cancel)"
-            )
-        ]
-    } == asyncio.run(main()).results
 
 
 # The sync API around loops --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from sagafsm import SagaError, StoreError
 from sagafsm.store import Store
 from sagafsm.testing.contract.writing import WritingContract
 from support.broken import Lagging, Mailless, Misplaced, Uncompared, Undivided, Unfenced, Unguarded, Unordered
-from support.exams import check_late_append, check_mail, check_replaced_owner, check_write_ahead
+from support.exams import check_late_append, check_write_ahead
 from support.ghosts import StepPlan, crashes, plans
 from test_random_sagas import sit_the_exam
 from test_two_orchestrators import TwoOrchestrators
@@ -44,18 +44,6 @@ def test_two_orchestrators_notice(broken: type, breach: str) -> None:
     with pytest.raises(AssertionError) as caught:
         run_state_machine_as_test(machine, settings=settings(max_examples=500, stateful_step_count=40, **common))
     assert breach in str(caught.value)
-
-
-def test_a_replaced_owner_that_writes_is_noticed(way: str, memory: Store) -> None:
-    """Fencing off: the replaced owner goes on."""
-    with pytest.raises(AssertionError):
-        check_replaced_owner(memory, Unfenced(memory), way)
-
-
-def test_a_start_that_overtakes_a_request_is_noticed(way: str, memory: Store) -> None:
-    """Mail not looked at: the next step starts."""
-    with pytest.raises(AssertionError):
-        check_mail(memory, Mailless(memory), way)
 
 
 def test_an_append_that_takes_place_twice_is_noticed(way: str, memory: Store) -> None:

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from sagafsm import Context, IllegalTransition, Orchestrator, Saga
+from sagafsm import Context, IllegalTransition, Saga
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.clock import NOON
 from support.mortality import die
 from support.services import STEADY, Service, add, saga_of
 
-PLAIN: dict[str, dict[str, Any]] = {"a": {}, "b": {}, "c": {}}
 PIVOT: dict[str, dict[str, Any]] = {"a": {}, "b": {"pivot": True}, "c": {"undo": False}}
 UNDO_A = ["CompensationStarted a 1", "CompensationSucceeded a 1", "InstanceFailed"]
 
@@ -24,18 +23,6 @@ def bench_of(
 ) -> tuple[Bench, Service]:
     service = Service(script=script or {})
     return Bench(store, saga_of(service, is_async=is_async(way), **steps), way), service
-
-
-def test_a_cancel_without_the_definition_waits_for_who_has_it(memory: Store) -> None:
-    """Law 12: mail to an unowned instance is handled by its poster if it has the definition, else by `recover()`."""
-    bench, service = bench_of(memory, "sync", **PLAIN)
-    bench.ask("start", bench.saga, "mug", id="o-1")
-    with Orchestrator(memory) as stranger:
-        assert "pending" == stranger.cancel("o-1", reason="no").state
-    assert ["InstanceCreated"] == lines(memory.history("o-1"))
-    assert ("o-1",) == bench.ask("recover").resumed
-    assert "failed" == bench.get().state
-    assert [] == service.calls
 
 
 # The pivot ------------------------------------------------------------------------------------------------------------

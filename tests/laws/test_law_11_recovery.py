@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from sagafsm.errors import DefinitionChanged
 from sagafsm.events import CancelRequested
 from sagafsm.store import Store, open_store
 from support.bench import Bench, is_async, line, lines
+from support.cases import Case, cases
 from support.controls import expect_breach, quick
 from support.mortality import die, mortal
 from support.services import STEADY, Service, saga_of
@@ -130,32 +130,6 @@ def test_recovery_goes_through_all_pages(memory: Store) -> None:
 # Any stop, any crash --------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Case:
-    """A saga with a script of its services, flat or nested in another."""
-
-    steps: dict[str, dict[str, Any]]
-    script: dict[str, list[str]]
-    nested: bool = False
-
-    def bench(self, store: Any, way: str = "sync") -> tuple[Bench, Service]:
-        service, outer = Service(script=self.script), Saga("outer")
-        saga = saga_of(service, is_async=is_async(way), **self.steps)
-        if self.nested:
-            outer.add_saga("pay", saga)
-            outer.add_step("z", lambda: "z!", lambda: None)
-        return Bench(store, outer if self.nested else saga, way), service
-
-
-OPTIONS: tuple[dict[str, Any], ...] = ({}, {"retry": STEADY}, {"probe": True}, {"in_doubt": "compensate"})
-CALLS = ("a", "b", "c", "probe a", "undo a", "undo b", "undo c")
-ANSWERS = st.lists(st.sampled_from(("ok", "fail", "lost", "permanent")), max_size=3)
-cases = st.builds(
-    Case,
-    steps=st.fixed_dictionaries({name: st.sampled_from(OPTIONS) for name in "abc"}),
-    script=st.dictionaries(st.sampled_from(CALLS), ANSWERS, max_size=4),
-    nested=st.booleans(),
-)
 MIXED = Case(
     {"a": {"probe": True}, "b": {"retry": STEADY}, "c": {"in_doubt": "compensate"}, "d": {}},
     {"a": ["lost"], "b": ["fail"], "c": ["lost"], "undo b": ["fail"]},
