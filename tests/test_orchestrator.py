@@ -15,16 +15,13 @@ from sagafsm import (
     AsyncOrchestrator,
     DefinitionChanged,
     DefinitionError,
-    InputMismatch,
     Orchestrator,
     PayloadError,
     Saga,
-    SagaFailed,
     SagaNotFound,
-    SagaUnfinished,
 )
 from sagafsm.errors import RequestError, ResourceMissing
-from sagafsm.store import Owner, Store, Summary
+from sagafsm.store import Store, Summary
 from support.bench import Bench, is_async, lines
 from support.clock import FakeClock
 from support.services import STEADY, Service, saga_of
@@ -40,72 +37,10 @@ def bench_of(store: Any, way: str, script: dict[str, list[Any]] | None = None, *
 # Starting -------------------------------------------------------------------------------------------------------------
 
 
-def test_run_is_idempotent_by_id(way: str, store: Store) -> None:
-    """Law 13: the same id with the same input is the same instance; at rest it is returned as it stands."""
-    bench, service = bench_of(store, way)
-    first = bench.run({"sku": "mug", "n": 2})
-    again = bench.run({"n": 2, "sku": "mug"})
-    assert first == again
-    assert ["a 1", "b 1"] == service.calls
-    bench.ask("start", bench.saga, {"sku": "mug", "n": 2}, id="o-1")
-    assert 6 == len(store.history("o-1"))
-
-
-def test_run_resumes_what_was_started(way: str, store: Store) -> None:
-    """Law 13: neither at rest, parked nor owned: resumed."""
-    bench, service = bench_of(store, way)
-    assert "pending" == bench.ask("start", bench.saga, "mug", id="o-1").state
-    assert [] == service.calls
-    assert "pending" == bench.ask("start", bench.saga, "mug", id="o-1").state
-    assert "completed" == bench.run("mug").state
-
-
-def test_run_returns_what_is_blocked(way: str, memory: Store) -> None:
-    """Law 13: parked: returned as it stands."""
-    bench, service = bench_of(memory, way, {"a": ["lost"]})
-    first = bench.run()
-    assert first == bench.run()
-    assert ["a 1"] == service.calls
-
-
-def test_another_input_or_saga_is_refused(way: str, store: Store) -> None:
-    """Law 13: another saga or another input (compared as stored): `InputMismatch`; that instance is untouched."""
-    bench, service = bench_of(store, way)
-    bench.run({"sku": "mug"})
-    history = store.history("o-1")
-    for operation in ("run", "start"):
-        with pytest.raises(InputMismatch) as caught:
-            bench.ask(operation, bench.saga, {"sku": "cup"}, id="o-1")
-        assert ("instance 'o-1' exists with another input (choose another id, or start it with the same)") == str(
-            caught.value
-        )
-        other = saga_of(service, "refund", **PLAIN)
-        with pytest.raises(InputMismatch) as caught:
-            bench.ask(operation, other, {"sku": "mug"}, id="o-1")
-        assert (
-            "instance 'o-1' exists as an instance of saga 'order', not 'refund' "
-            "(choose another id, or start it with the same)"
-        ) == str(caught.value)
-    assert history == store.history("o-1")
-
-
 @attrs.frozen
 class Order:
     sku: str
     n: int = 1
-
-
-def test_inputs_are_compared_as_stored(way: str, memory: Store) -> None:
-    """Law 13: what differs in Python and not in the store is the same input."""
-    saga = Saga("order")
-
-    @saga.step
-    def a(input: Order) -> int:
-        return input.n
-
-    bench = Bench(memory, saga, way)
-    assert {"a": 1} == bench.run(Order("mug")).results
-    assert {"a": 1} == bench.run({"sku": "mug", "n": 1}).results
 
 
 def test_an_input_that_does_not_match_is_refused(way: str, memory: Store) -> None:
@@ -147,32 +82,6 @@ def test_without_an_id_every_run_is_an_instance(way: str, memory: Store) -> None
     bench, service = bench_of(memory, way)
     assert bench.ask("run", bench.saga, 1).id != bench.ask("run", bench.saga, 1).id
     assert 4 == len(service.calls)
-
-
-def test_check_raises_unless_completed(way: str, memory: Store) -> None:
-    """Law 13: `check=True`: `SagaFailed`, or `SagaUnfinished` (blocked, owned), with the instance."""
-    bench, _ = bench_of(memory, way, {"b": ["fail"]})
-    with pytest.raises(SagaFailed) as failed:
-        bench.ask("run", bench.saga, 1, id="o-1", check=True)
-    assert ("instance 'o-1' failed: step 'b' failed: Refused: refused; may remain: nothing") == str(failed.value)
-    assert failed.value.instance == bench.get()
-    with pytest.raises(SagaFailed):
-        bench.get().raise_for_failure()
-
-    bench, _ = bench_of(memory, way, {"b": ["lost"]})
-    with pytest.raises(SagaUnfinished) as unfinished:
-        bench.ask("run", bench.saga, 1, id="o-2", check=True)
-    assert (
-        "instance 'o-2' is running:b and unfinished: step 'b' is blocked (in_doubt; decide: retry, resolve(result), "
-        "resolve(not_done), compensate, abandon)"
-    ) == str(unfinished.value)
-
-    bench.ask("start", bench.saga, 1, id="o-3")
-    memory.claim("o-3", owner=Owner(name="elsewhere", process="?/?/1/?/1"), lease=timedelta(hours=1))
-    with pytest.raises(SagaUnfinished) as unfinished:
-        bench.ask("run", bench.saga, 1, id="o-3", check=True)
-    assert "instance 'o-3' is pending and unfinished: it is driven by 'elsewhere'" == str(unfinished.value)
-    assert "completed" == bench.ask("run", bench.saga, 1, id="o-4", check=True).state
 
 
 # One command at a time ------------------------------------------------------------------------------------------------

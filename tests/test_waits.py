@@ -122,19 +122,6 @@ def test_a_wait_may_come_first_and_last(way: str, store: Store) -> None:
     assert ("completed", {"go": 1, "stop": None}) == (instance.state, instance.results)
 
 
-def test_check_says_what_is_awaited(way: str, memory: Store) -> None:
-    """`check=True` raises: it is not completed; the message says for what it waits, and how long."""
-    bench, _ = bench_of(memory, way)
-    assert "instance 'o-1' is running:approval and unfinished: it waits for signal 'approval'" == message_of(
-        SagaUnfinished, lambda: bench.ask("run", bench.saga, "mug", id="o-1", check=True)
-    )
-    bench, _ = bench_of(memory, way, timeout=HOUR)
-    assert (
-        "instance 'o-2' is running:approval and unfinished: "
-        "it waits for signal 'approval' until 2026-01-01T13:00:00+00:00"
-    ) == message_of(SagaUnfinished, lambda: bench.ask("run", bench.saga, "mug", id="o-2", check=True))
-
-
 # Early, twice, too late -----------------------------------------------------------------------------------------------
 
 

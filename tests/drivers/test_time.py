@@ -68,27 +68,6 @@ def test_only_what_is_named_is_retried(way: str, memory: Store) -> None:
     assert ["a 1"] == service.calls
 
 
-def test_a_wait_is_interruptible_and_resumes(way: str, memory: Store) -> None:
-    """Law 13: `run` sleeps through backoffs, interruptibly; what was recorded holds afterwards."""
-    service = Service(script={"a": ["fail"]})
-    bench = Bench(memory, saga_of(service, a={"retry": Retry(2, backoff=timedelta(minutes=5), jitter=False)}), way)
-
-    def interrupt() -> None:
-        if bench.clock.seconds >= 7:
-            raise KeyboardInterrupt
-
-    bench.clock.after_sleep = interrupt
-    with pytest.raises(KeyboardInterrupt) as caught:
-        bench.run()
-    assert ["instance 'o-1' rests in 'running:a'; resume('o-1') or recover() goes on"] == caught.value.__notes__
-    instance = bench.get()
-    assert instance.owner is None
-    assert NOON + timedelta(minutes=5) == instance.wake_at
-    bench.clock.after_sleep = lambda: None
-    assert "completed" == bench.ask("resume", "o-1").state
-    assert 300.0 == bench.clock.seconds
-
-
 def join_calls() -> None:
     """Wait for the other calls that run on worker threads."""
     for thread in threading.enumerate():
