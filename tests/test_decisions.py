@@ -301,18 +301,3 @@ def test_a_result_that_cannot_be_stored_is_not_told(way: str, memory: Store) -> 
         "result of step 'b' of instance 'o-1' at $.no: set is no JSON value (annotate its type, or return plain JSON)"
     ) == str(caught.value)
     assert before == memory.history("o-1")
-
-
-def test_abandon_needs_no_definition(way: str, store: Store) -> None:
-    """Law 14: an instance whose definition is gone can still be listed, shown and abandoned, with its mail."""
-    _bench, service = blocked(TABLE[0], way, store)
-    store.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
-    other = Saga("other")
-    other.add_step("x", lambda: 1)
-    stranger = Bench(store, other, way)
-    instance = stranger.ask("abandon", "o-1", reason="enough")
-    assert "failed" == instance.state
-    assert ["CancelRequested no", "DecisionMade abandon enough", "InstanceFailed"] == lines(instance.history)[-3:]
-    assert () == store.mail("o-1")
-    assert [] == service.calls
-    assert [("a", "abandoned"), ("b", "in_doubt")] == [(one.step, one.reason) for one in instance.residue]

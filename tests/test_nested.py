@@ -679,19 +679,6 @@ def test_abandon_closes_children_first(way: str, store: Store) -> None:
     assert ["failed"] * 3 == [summary.state for summary in store.find()]
 
 
-def test_abandon_needs_no_definition(memory: Store) -> None:
-    """A tree whose sagas are gone can still be closed."""
-    bench, _ = bench_of(memory, "sync", {"fee": ["lost"]})
-    bench.run()
-    with Orchestrator(memory) as stranger:
-        instance = stranger.abandon("o-1", reason="enough")
-    assert (
-        ("a", "abandoned", "a!"),
-        ("pay/charge", "abandoned", "charge!"),
-        ("pay/fee", "in_doubt", None),
-    ) == instance.residue
-
-
 @pytest.mark.parametrize(("script", "left"), [({}, True), ({"fee": ["fail"]}, False)])
 def test_an_abandoned_parent_hears_a_child_that_had_ended(script: Any, left: bool, way: str, memory: Store) -> None:
     """The child ended and nobody had told its parent: what it left is its parent's residue all the same."""

@@ -13,7 +13,6 @@ import pytest
 
 from sagafsm import (
     AsyncOrchestrator,
-    DefinitionChanged,
     DefinitionError,
     Orchestrator,
     PayloadError,
@@ -254,49 +253,6 @@ def test_a_listener_hears_all_that_happens(way: str, memory: Store) -> None:
 
 
 # Definitions change ---------------------------------------------------------------------------------------------------
-
-
-def test_another_definition_is_refused_with_a_diff(way: str, store: Store) -> None:
-    """Law 14: resuming under another definition is refused with a diff; the instance is untouched."""
-    bench, service = bench_of(store, way)
-    bench.ask("start", bench.saga, 1, id="o-1")
-    bench.saga = saga_of(service, b={"undo": False}, a={"probe": True}, c={})
-    for operation, given in (("resume", {}), ("advance", {}), ("retry", {}), ("resolve", {"result": 1, "reason": "x"})):
-        with pytest.raises(DefinitionChanged) as caught:
-            bench.ask(operation, "o-1", **given)
-    assert (
-        "instance 'o-1' was begun under another definition of saga 'order' version 1: step 'c' is new; the order was a, b; "
-        "step 'a' gained its probe; step 'b' lost its compensation "
-        "(register the old definition under its version and give the new one another)"
-    ) == str(caught.value)
-    with pytest.raises(DefinitionChanged):
-        bench.run(1)
-    assert ["InstanceCreated"] == lines(store.history("o-1"))
-    assert "pending" == bench.ask("cancel", "o-1", reason="no").state
-    assert "failed" == bench.ask("abandon", "o-1", reason="enough").state
-
-
-def test_versions_stand_side_by_side(way: str, memory: Store) -> None:
-    """Law 14: the old version registered too: its instances go on under it."""
-    bench, _service = bench_of(memory, way)
-    bench.ask("start", bench.saga, 1, id="o-1")
-    new = Saga("order", version=2)
-    new.add_step("z", lambda: "z")
-    bench.options["sagas"] = [new, bench.saga]
-    assert ["a", "b"] == list(bench.ask("resume", "o-1").steps)
-    assert ["z"] == list(bench.ask("run", new, 1, id="o-2").steps)
-
-
-def test_a_mended_function_resumes_an_old_instance(way: str, memory: Store) -> None:
-    """The fingerprint is structural: a mended function resumes an old instance."""
-    bench, _service = bench_of(memory, way, {"a": ["fail"]}, a={"retry": STEADY})
-    bench.ask("start", bench.saga, 1, id="o-1")
-    bench.ask("advance", "o-1")
-    mended = Service()
-    bench.saga = saga_of(mended, is_async=is_async(way), a={})
-    bench.clock.advance(10)
-    assert "completed" == bench.ask("resume", "o-1").state
-    assert ["a 2"] == mended.calls
 
 
 # Odds and ends --------------------------------------------------------------------------------------------------------
