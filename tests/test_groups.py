@@ -324,14 +324,6 @@ def test_once_a_cause_is_recorded_doubts_are_settled_without_the_action(way: str
     assert instance.compensated
 
 
-def test_an_unstorable_result_of_a_member_goes_back_with_the_live_result(way: str, memory: Store) -> None:
-    """Law 15 in a group: the others are awaited, then all is undone; the member by what it really returned."""
-    bench, service = bench_of(memory, way, {"a": ["set"]}, a=g(), b=g("CauseRecorded payload a"))
-    instance = bench.run()
-    assert ["undo b 1 of b!", "undo a 1 of {'not JSON'}"] == service.calls[2:]
-    assert instance.compensated
-
-
 # Requests -------------------------------------------------------------------------------------------------------------
 
 

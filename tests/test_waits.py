@@ -12,7 +12,6 @@ import pytest
 from sagafsm import (
     IllegalTransition,
     Orchestrator,
-    PayloadError,
     Saga,
     SagaFailed,
     SagaNotFound,
@@ -215,20 +214,6 @@ def test_an_unknown_signal_is_refused(name: str, told: str, way: str, memory: St
     )
     with pytest.raises(SagaNotFound):
         bench.ask("signal", "o-9", "approval")
-
-
-def test_a_payload_that_cannot_be_stored_is_refused(way: str, memory: Store) -> None:
-    """Law 15 for whoever signals: nothing is posted, and the message says which signal, where and why."""
-    bench, _ = bench_of(memory, way)
-    bench.run()
-    told = "payload of signal 'approval' for instance 'o-1' at $.by: set is no JSON value"
-    told += " (annotate its type, or return plain JSON)"
-    assert told == message_of(PayloadError, lambda: bench.ask("signal", "o-1", "approval", {"by": {1}}))
-    bench.options = {"max_payload": 10}
-    with pytest.raises(PayloadError):
-        bench.ask("signal", "o-1", "approval", "x" * 11)
-    assert PARKED == lines(bench.get().history)
-    assert () == memory.mail("o-1")
 
 
 # Time -----------------------------------------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from sagafsm import Context, Orchestrator, OutcomeUnknown, Saga
 from sagafsm.events import CancelRequested, CompensationStarted, InstanceBlocked, StepStarted
 from sagafsm.store import Store
@@ -134,58 +132,6 @@ def _cancel_and_lose(store: Store) -> Any:
         raise OutcomeUnknown("no answer")
 
     return act
-
-
-def test_an_unstorable_result_is_undone_with_the_live_result(way: str, memory: Store) -> None:
-    """Law 15: before the pivot the step is compensated with the live result, then the rest; never executed again."""
-    bench, service, events = ran(memory, way, {"b": ["set"]}, a={}, b={"retry": STEADY}, c={})
-    assert ["a 1", "b 1", "undo b 1 of {'not JSON'}", "undo a 1 of a!"] == service.calls
-    assert ["ResultRefused b 1", "CauseRecorded payload b", "CompensationStarted b 1"] == events[3:6]
-    instance = bench.get()
-    assert instance.compensated
-    assert (
-        "step 'b' gave a result that cannot be stored: PayloadError: result of step 'b' of instance 'o-1' at $: set is no "
-        "JSON value (annotate its type, or return plain JSON)"
-    ) == str(instance.cause)
-
-
-def test_a_live_result_is_kept_for_every_attempt_to_undo_it(way: str, memory: Store) -> None:
-    """Law 15: also the retried compensation gets the live result, as long as this driver lives."""
-    _, service, _ = ran(memory, way, {"a": ["set"], "undo a": ["fail"]}, a={"compensation_retry": STEADY})
-    assert ["a 1", "undo a 1 of {'not JSON'}", "undo a 2 of {'not JSON'}"] == service.calls
-
-
-def test_an_unstorable_result_of_a_step_that_nothing_undoes_is_residue(way: str, memory: Store) -> None:
-    """Law 15: it took effect; without a compensation that effect remains, and shows."""
-    bench, service, _ = ran(memory, way, {"b": ["set"]}, a={}, b={"undo": False})
-    assert ["a 1", "b 1", "undo a 1 of a!"] == service.calls
-    assert [("b", "no_compensation", None)] == [(r.step, r.reason, r.result) for r in bench.get().residue]
-
-
-@pytest.mark.parametrize("step", ["b", "c"])
-def test_from_the_pivot_on_an_unstorable_result_blocks(step: str, way: str, memory: Store) -> None:
-    """Laws 7 and 15: from the pivot on the instance blocks; an unstorable result of the pivot counts as its success."""
-    steps: dict[str, Any] = {"a": {}, "b": {"pivot": True}, "c": {"undo": False, "retry": STEADY}, "d": {"undo": False}}
-    bench, service, events = ran(memory, way, {step: ["set"]}, **steps)
-    assert [f"ResultRefused {step} 1", f"InstanceBlocked {step} payload"] == events[-2:]
-    assert (("resolve(result)", "abandon"),) == tuple(block.decisions for block in bench.get().blocked)
-    calls = list(service.calls)
-    assert "completed" == bench.ask("resolve", "o-1", result="told", reason="seen").state
-    assert ["c 1", "d 1"][-len(service.calls) + len(calls) :] == service.calls[len(calls) :]
-    assert "told" == bench.get().results[step]
-
-
-def test_a_result_over_max_payload_is_refused(way: str, memory: Store) -> None:
-    """Law 15: over `max_payload`; the error says how large it is."""
-    saga = Saga("order")
-    saga.add_step("a", lambda: "x" * 100, lambda result: None)
-    bench = Bench(memory, saga, way, options={"max_payload": 100})
-    instance = bench.run("m")
-    assert (
-        "result of step 'a' of instance 'o-1' at $: 102 bytes of JSON, more than max_payload=100"
-        == instance.error.message
-    )
-    assert instance.compensated
 
 
 def test_what_a_compensation_returns_need_not_be_storable(memory: Store) -> None:
