@@ -263,17 +263,6 @@ def test_a_signal_that_was_posted_in_time_counts(way: str, memory: Store) -> Non
     assert ("completed", "yes") == (bench.get().state, bench.get().results["approval"])
 
 
-def test_the_deadline_ends_a_wait(way: str, memory: Store) -> None:
-    """A parked instance wakes at its deadline, which is a cancel by the clock."""
-    bench, _ = bench_of(memory, way, timeout=3 * HOUR, deadline=2 * HOUR)
-    assert bench.run().wake_at == NOON + 2 * HOUR
-    bench.clock.advance(7200)
-    assert ("o-1",) == bench.ask("recover").resumed
-    instance = bench.get()
-    assert [*PARKED, "CancelRequested deadline 2026-01-01T14:00:00+00:00 has passed"] == lines(instance.history)[:5]
-    assert ("failed", "cancel", "clock") == (instance.state, instance.cause.kind, instance.cause.by)
-
-
 def test_abandon_ends_a_wait(way: str, memory: Store) -> None:
     """What was done before it is residue; the wait is none."""
     bench, _ = bench_of(memory, way)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sagafsm import Context, IllegalTransition, Saga
+from sagafsm import IllegalTransition
 from sagafsm.store import Store
-from support.bench import Bench, is_async, lines
-from support.clock import NOON
-from support.mortality import die
-from support.services import STEADY, Service, add, saga_of
+from support.bench import Bench, is_async
+from support.services import STEADY, Service, saga_of
 
 PIVOT: dict[str, dict[str, Any]] = {"a": {}, "b": {"pivot": True}, "c": {"undo": False}}
-UNDO_A = ["CompensationStarted a 1", "CompensationSucceeded a 1", "InstanceFailed"]
 
 
 def bench_of(
@@ -65,44 +61,3 @@ def test_not_done_behind_the_pivot_is_exhausted(way: str, memory: Store) -> None
 
 
 # The deadline ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_deadline_is_a_cancel_by_the_clock(way: str, memory: Store) -> None:
-    """Law 16: counted from creation; `ctx.deadline` tells it."""
-    seen: list[Any] = []
-    saga = Saga("order", deadline=timedelta(seconds=60))
-    bench = Bench(memory, saga, way)
-
-    def slow(ctx: Context) -> None:
-        seen.append(ctx.deadline)
-        bench.clock.advance(60)
-
-    saga.add_step("a", slow, lambda: None)
-    saga.add_step("b", lambda: None)
-    instance = bench.run()
-    assert [NOON + timedelta(seconds=60)] == seen
-    assert instance.compensated
-    reason = "deadline 2026-01-01T12:01:00+00:00 has passed"
-    assert [f"CancelRequested {reason}", f"CauseRecorded cancel {reason}", "StepSucceeded a 1", *UNDO_A] == lines(
-        memory.history("o-1")
-    )[2:]
-    assert f"cancelled by clock: {reason}" == str(instance.cause)
-
-
-@pytest.mark.parametrize("sleeps", [True, False], ids=["run", "recover"])
-def test_a_deadline_earlier_than_the_backoff_is_kept(sleeps: bool, way: str, memory: Store) -> None:
-    """Law 16: deadlines are durable (`wake_at`): recovery acts on one although the backoff would end later."""
-    saga = Saga("order", deadline=timedelta(seconds=4))
-    service = Service(script={"a": ["fail"]})
-    bench = Bench(memory, saga, way)
-    add(saga, service, "a", is_async=is_async(way), retry=STEADY)
-    if sleeps:
-        bench.run()
-        assert 4.0 == bench.clock.seconds
-    else:
-        die(bench, service, "after 2", "run", saga, "mug", id="o-1")
-        bench.clock.advance(4)
-        assert ("o-1",) == bench.ask("recover").resumed
-        assert [] == service.calls
-    assert "failed" == bench.get().state
-    assert "cancel" == bench.get().cause.kind

@@ -37,16 +37,6 @@ def test_a_nested_saga_that_was_abandoned_alone_is_heard_of(
     assert "undo a 1 of a!" == service.calls[-1]
 
 
-def test_a_sleep_ends_at_the_deadline(way: str, memory: Store) -> None:
-    """Not at the next look at the mail: that is when the instance goes back."""
-    saga = Saga("order", deadline=SECOND / 4)
-    saga.add_step("a", sold_out, retry=STEADY)
-    bench = Bench(memory, saga, way)
-    bench.run()
-    assert [SECOND / 4] == bench.clock.slept
-    assert "failed" == bench.get().state
-
-
 def test_a_sleep_is_as_long_as_the_backoff_with_its_jitter(way: str, memory: Store) -> None:
     """Drawn for each failure, from nothing to the whole of it."""
     saga = saga_of(Service(script={"a": ["fail"]}), a={"retry": Retry(2, backoff=SECOND / 2, factor=1)})
