@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from pathlib import Path
 
@@ -55,22 +54,6 @@ def test_who_listens_twice_stops_once(caplog: pytest.LogCaptureFixture) -> None:
         stop()
         orchestrator.start(saga, 1, id="o-2")
         assert [1, 1, 1] == heard
-
-
-def test_one_that_raises_keeps_nothing_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    """Law 17, for several: it is logged, and changes nothing."""
-    saga, heard = order(), []
-
-    def broken(instance, event):
-        raise ValueError("no")
-
-    with Orchestrator("memory://", on_event=broken) as orchestrator:
-        orchestrator.listen(lambda _, event: heard.append(event.number))
-        with caplog.at_level(logging.ERROR, "sagafsm"):
-            assert "completed" == orchestrator.run(saga, 1, id="o-1").state
-    assert [1, 2, 3, 4, 5, 6] == heard
-    errors = [record.getMessage() for record in caplog.records]
-    assert [f"on_event raised at event {n} of instance 'o-1'" for n in range(1, 7)] == errors
 
 
 def test_what_is_no_function_is_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -219,37 +218,6 @@ def test_an_instance_names_its_owner_as_it_was_loaded(way: str, memory: Store) -
 
 
 # Listening ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_listener_that_raises_changes_nothing(way: str, memory: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Law 17: it is logged and changes nothing."""
-
-    def listen(instance: Any, event: Any) -> None:
-        raise ValueError(f"at {event.number}")
-
-    bench, service = bench_of(memory, way)
-    bench.options["on_event"] = listen
-    with caplog.at_level(logging.ERROR, "sagafsm"):
-        assert "completed" == bench.run().state
-    assert ["a 1", "b 1"] == service.calls
-    assert [f"on_event raised at event {n} of instance 'o-1'" for n in range(1, 7)] == [
-        record.getMessage() for record in caplog.records
-    ]
-
-
-def test_a_listener_hears_all_that_happens(way: str, memory: Store) -> None:
-    """Law 17: every event of every operation, in order, each with the instance as of then."""
-    told: list[tuple[int, str]] = []
-    bench, _ = bench_of(memory, way, {"b": ["lost"]})
-    bench.options["on_event"] = lambda instance, event: told.append((event.number, instance.state))
-    bench.ask("start", bench.saga, "mug", id="o-1")
-    bench.ask("resume", "o-1")
-    bench.ask("cancel", "o-1", reason="no")
-    bench.ask("abandon", "o-1", reason="enough")
-    history = memory.history("o-1")
-    assert list(range(1, len(history) + 1)) == [number for number, _ in told]
-    instance = bench.get()
-    assert [instance.at(number).state for number, _ in told] == [state for _, state in told]
 
 
 # Definitions change ---------------------------------------------------------------------------------------------------
