@@ -254,33 +254,3 @@ def test_an_async_action_may_cancel_itself(way: str, memory: Store) -> None:
         Bench(memory, saga, way).run()
     assert ["InstanceCreated", "StepStarted a 1"] == lines(memory.history("o-1"))
     assert memory.load("o-1").summary.owner is None
-
-
-def test_an_async_action_may_close_its_orchestrator(way: str, memory: Store) -> None:
-    """Law 18: `close()` from inside an action lets nothing new start, and waits for nothing that waits for it."""
-    service = Service()
-    saga = Saga("order")
-    asked: list[Any] = []
-
-    async def act() -> str:
-        closing = asked[0].close()
-        if closing is not None:
-            await closing
-        return "done"
-
-    saga.add_step("a", act)
-    add(saga, service, "b")
-    if way == "sync":
-        with Orchestrator(memory, sagas=[saga]) as orchestrator:
-            asked.append(orchestrator)
-            assert "running:b" == orchestrator.run(saga, 1, id="o-1").state
-    else:
-
-        async def main() -> None:
-            async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
-                asked.append(orchestrator)
-                assert "running:b" == (await orchestrator.run(saga, 1, id="o-1")).state
-
-        asyncio.run(main())
-    assert [] == service.calls
-    assert ["StepStarted a 1", "StepSucceeded a 1"] == lines(memory.history("o-1"))[1:]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Retry, Saga
+from sagafsm import AsyncOrchestrator, IllegalTransition, Retry, Saga
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.messages import message_of
@@ -572,22 +572,3 @@ def test_a_cancelled_task_ends_every_member(memory: Store) -> None:
 
     asyncio.run(main())
     assert ["InstanceCreated", "StepStarted a 1", "StepStarted b 1"] == lines(memory.history("o-1"))
-
-
-def test_close_drains_a_group(memory: Store) -> None:
-    """Law 18: the outcomes of all members under way are recorded, and what is queued does not start."""
-    bench, service = bench_of(memory, "sync", a=g(), b=g(), c=g(), limit=2)
-    inside = Meeting(2)
-    orchestrators: list[Orchestrator] = []
-
-    def act() -> None:
-        inside()
-        orchestrators[0]._stopping.ask()
-
-    service.script = {"a": [act], "b": [act]}
-    with Orchestrator(memory, sagas=[bench.saga]) as orchestrator:
-        orchestrators.append(orchestrator)
-        instance = orchestrator.run(bench.saga, "mug", id="o-1")
-    assert ["StepSucceeded a 1", "StepSucceeded b 1"] == sorted(lines(instance.history)[3:])
-    assert ["a 1", "b 1"] == sorted(service.calls)
-    assert "completed" == bench.ask("resume", "o-1").state

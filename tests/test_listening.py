@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from pathlib import Path
 
 import pytest
 
@@ -80,66 +78,6 @@ def test_one_alongside_shares_the_store_and_closes_by_itself() -> None:
             beside.get("o-1")
     assert "this orchestrator is closed, or closing: nothing new starts (open another)" == str(error.value)
     assert [2, 3, 4] == heard
-
-
-def slow(reached: threading.Event, go: threading.Event) -> Saga:
-    saga = Saga("slow")
-
-    @saga.step
-    def wait() -> str:
-        reached.set()
-        assert go.wait(10)
-        return "done"
-
-    saga.add_step("ship", lambda: "label")
-    return saga
-
-
-def test_who_closes_drains_what_drives_alongside(tmp_path: Path) -> None:
-    """They share its store: the action under way is recorded before that is closed, nothing new starts."""
-    reached, go = threading.Event(), threading.Event()
-    saga, url = slow(reached, go), f"sqlite:///{tmp_path}/saga.db"
-    orchestrator = Orchestrator(url, sagas=[saga])
-    orchestrator.start(saga, None, id="o-1")
-    beside = orchestrator.alongside()
-    driving = threading.Thread(target=beside.resume, args=("o-1",))
-    driving.start()
-    assert reached.wait(10)
-    closing = threading.Thread(target=orchestrator.close)
-    closing.start()
-    closing.join(0.2)
-    assert closing.is_alive()
-    assert beside.is_closed
-    go.set()
-    closing.join(10)
-    driving.join(10)
-    with Orchestrator(url, sagas=[saga]) as later:
-        instance = later.get("o-1")
-        assert ({"wait": "done"}, "running:ship") == (instance.results, instance.state)
-        assert "completed" == later.resume("o-1").state
-
-
-def test_the_same_beside_a_loop(tmp_path: Path) -> None:
-    """An action on a thread is waited for, and the loop goes on meanwhile."""
-    reached, go = threading.Event(), threading.Event()
-    saga, url = slow(reached, go), f"sqlite:///{tmp_path}/saga.db"
-
-    async def course() -> bool:
-        orchestrator = AsyncOrchestrator(url, sagas=[saga])
-        await orchestrator.start(saga, None, id="o-1")
-        driving = asyncio.create_task(orchestrator.alongside().resume("o-1"))
-        await asyncio.to_thread(reached.wait, 10)
-        closing = asyncio.create_task(orchestrator.close())
-        await asyncio.sleep(0.2)
-        waits = not closing.done()
-        go.set()
-        await closing
-        await driving
-        return waits
-
-    assert asyncio.run(course())
-    with Orchestrator(url, sagas=[saga]) as later:
-        assert {"wait": "done"} == later.get("o-1").results
 
 
 def test_who_closes_from_an_action_driven_alongside_does_not_wait_for_it() -> None:
