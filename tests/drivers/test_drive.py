@@ -9,9 +9,8 @@ import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Retry, Saga
 from sagafsm.store import Store
-from support.bench import Bench, lines
+from support.bench import lines
 from support.mortality import die
-from support.services import Service, saga_of
 from support.trees import bench_of
 
 SECOND = timedelta(seconds=1)
@@ -34,14 +33,6 @@ def test_a_nested_saga_that_was_abandoned_alone_is_heard_of(
     assert "failed" == instance.state
     assert "StepFailed pay 1" in lines(instance.history)
     assert "undo a 1 of a!" == service.calls[-1]
-
-
-def test_a_sleep_is_as_long_as_the_backoff_with_its_jitter(way: str, memory: Store) -> None:
-    """Drawn for each failure, from nothing to the whole of it."""
-    saga = saga_of(Service(script={"a": ["fail"]}), a={"retry": Retry(2, backoff=SECOND / 2, factor=1)})
-    bench = Bench(memory, saga, way)
-    assert "completed" == bench.run().state
-    assert timedelta(0) <= sum(bench.clock.slept, timedelta(0)) <= SECOND / 2
 
 
 def test_a_step_is_called_again_while_another_runs(way: str, memory: Store) -> None:

@@ -71,22 +71,6 @@ def test_what_is_due_is_resumed_in_order_of_id(way: str, store: Store) -> None:
     assert histories == {id: store.history(id) for id in "bcdefg"}
 
 
-def test_recovery_does_not_sleep_through_a_backoff(way: str, memory: Store) -> None:
-    """Recovery leaves an instance that must wait, unowned, with its `wake_at`."""
-    service = Service(script={"a": ["fail", "fail"]})
-    saga = saga_of(service, is_async=is_async(way), a={"retry": STEADY})
-    bench = Bench(memory, saga, way)
-    bench.ask("start", saga, 1, id="o-1")
-    for calls in (["a 1"], ["a 1", "a 2"], ["a 1", "a 2", "a 3"]):
-        assert ("o-1",) == bench.ask("recover").resumed
-        assert calls == service.calls
-        assert () == bench.ask("recover").resumed
-        assert memory.load("o-1").summary.owner is None
-        bench.clock.advance(10)
-    assert [] == bench.clock.slept
-    assert "completed" == bench.get().state
-
-
 def test_a_bad_instance_does_not_stop_the_others(way: str, store: Store) -> None:
     """Recovery reports an instance with an unknown or a changed definition and leaves it untouched. The others go on."""
     service = Service()

@@ -155,21 +155,6 @@ def test_every_claim_has_a_token_of_its_own(way: str, store: Store) -> None:
 # Replaced -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_replaced_owner_does_not_compensate(way: str, memory: Store) -> None:
-    """A failure that the replaced owner cannot record has no consequence."""
-
-    def fail() -> None:
-        steal(memory)()
-        raise ValueError("refused")
-
-    service = Service(script={"b": [fail]})
-    bench = Bench(memory, saga_of(service, is_async=is_async(way), a={}, b={}), way)
-    with pytest.raises(StoreConflict) as caught:
-        bench.run()
-    assert ["a 1", "b 1"] == service.calls
-    assert "Raised(error=ValueError('refused'))" == repr(caught.value.outcome)
-
-
 def test_a_replaced_owner_stops_sleeping(way: str, memory: Store) -> None:
     """An owner that sleeps through a backoff learns by its renewals that it is replaced."""
     service = Service(script={"a": ["fail"]})
