@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Saga
+from sagafsm import AsyncOrchestrator, Orchestrator, Saga
 from sagafsm.store import Store
 from support.bench import Bench, lines
 from support.services import Service, add, saga_of
@@ -76,37 +76,6 @@ def test_the_loop_waits_for_no_store_and_no_sync_action(memory: Store) -> None:
     asyncio.run(main())
     # Blocked for one sync call, the loop would tick but a few times.
     assert len(ticks) > 20
-
-
-def test_cancelling_the_task_cancels_the_action(memory: Store) -> None:
-    """Law 10: `CancelledError` is no cancel of the instance: it reaches the action, and the instance resumes."""
-    inside = asyncio.Event()
-    seen: list[str] = []
-    saga = Saga("order")
-
-    async def act() -> None:
-        inside.set()
-        try:
-            await asyncio.sleep(20)
-        except asyncio.CancelledError:
-            seen.append("cancelled")
-            raise
-
-    saga.add_step("a", act)
-
-    async def main() -> None:
-        async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
-            task = asyncio.create_task(orchestrator.run(saga, 1, id="o-1"))
-            await inside.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await task
-            assert ["instance 'o-1' rests in 'running:a'; resume('o-1') or recover() goes on"] == caught.value.__notes__
-            assert memory.load("o-1").summary.owner is None
-            assert "in_doubt" == (await orchestrator.resume("o-1")).blocked[0].reason
-
-    asyncio.run(main())
-    assert ["cancelled"] == seen
 
 
 class Held(Wrapped):
@@ -175,36 +144,6 @@ def test_cancelling_twice_releases_the_lease_all_the_same(memory: Store) -> None
             assert memory.load("o-1").summary.owner is None
 
     asyncio.run(main())
-
-
-def test_a_re_entrant_drive_is_refused_on_the_loop_too(memory: Store) -> None:
-    """Law 12: a re-entrant drive is `IllegalTransition`, from an async action and from a task that it makes."""
-    saga = Saga("order")
-    asked: list[AsyncOrchestrator] = []
-
-    async def act() -> list[str]:
-        with pytest.raises(IllegalTransition) as direct:
-            await asked[0].resume("o-1")
-        with pytest.raises(IllegalTransition) as task:
-            await asyncio.create_task(asked[0].resume("o-1"))
-        assert str(direct.value) == str(task.value)
-        return [str(direct.value)]
-
-    saga.add_step("a", act)
-
-    async def main() -> Any:
-        async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
-            asked.append(orchestrator)
-            return await orchestrator.run(saga, 1, id="o-1")
-
-    assert {
-        "a": [
-            (
-                "instance 'o-1' is running:a and driven by the very code that asks, which does not allow 'resume' "
-                "(allowed: cancel)"
-            )
-        ]
-    } == asyncio.run(main()).results
 
 
 # The sync API around loops --------------------------------------------------------------------------------------------
@@ -315,33 +254,3 @@ def test_an_async_action_may_cancel_itself(way: str, memory: Store) -> None:
         Bench(memory, saga, way).run()
     assert ["InstanceCreated", "StepStarted a 1"] == lines(memory.history("o-1"))
     assert memory.load("o-1").summary.owner is None
-
-
-def test_an_async_action_may_close_its_orchestrator(way: str, memory: Store) -> None:
-    """Law 18: `close()` from inside an action lets nothing new start, and waits for nothing that waits for it."""
-    service = Service()
-    saga = Saga("order")
-    asked: list[Any] = []
-
-    async def act() -> str:
-        closing = asked[0].close()
-        if closing is not None:
-            await closing
-        return "done"
-
-    saga.add_step("a", act)
-    add(saga, service, "b")
-    if way == "sync":
-        with Orchestrator(memory, sagas=[saga]) as orchestrator:
-            asked.append(orchestrator)
-            assert "running:b" == orchestrator.run(saga, 1, id="o-1").state
-    else:
-
-        async def main() -> None:
-            async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
-                asked.append(orchestrator)
-                assert "running:b" == (await orchestrator.run(saga, 1, id="o-1")).state
-
-        asyncio.run(main())
-    assert [] == service.calls
-    assert ["StepStarted a 1", "StepSucceeded a 1"] == lines(memory.history("o-1"))[1:]

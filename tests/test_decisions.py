@@ -9,7 +9,6 @@ import attrs
 import pytest
 
 from sagafsm import IllegalTransition, OutcomeUnknown, Saga
-from sagafsm.errors import PayloadError
 from sagafsm.events import CancelRequested, DecisionMade
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
@@ -306,30 +305,3 @@ def test_a_result_told_after_a_process_death_is_stored_by_its_annotation(way: st
     bench.way = way
     assert "completed" == bench.ask("resolve", "o-1", result=Receipt("r-7"), reason="seen").state
     assert [Receipt("r-7")] == seen
-
-
-def test_a_result_that_cannot_be_stored_is_not_told(way: str, memory: Store) -> None:
-    """`resolve(result=)`: the error says type and path, and nothing is written."""
-    bench, _ = blocked(TABLE[0], way, memory)
-    before = memory.history("o-1")
-    with pytest.raises(PayloadError) as caught:
-        bench.ask("resolve", "o-1", result={"no": {"JSON"}}, reason="seen")
-    assert (
-        "result of step 'b' of instance 'o-1' at $.no: set is no JSON value (annotate its type, or return plain JSON)"
-    ) == str(caught.value)
-    assert before == memory.history("o-1")
-
-
-def test_abandon_needs_no_definition(way: str, store: Store) -> None:
-    """Law 14: an instance whose definition is gone can still be listed, shown and abandoned, with its mail."""
-    _bench, service = blocked(TABLE[0], way, store)
-    store.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
-    other = Saga("other")
-    other.add_step("x", lambda: 1)
-    stranger = Bench(store, other, way)
-    instance = stranger.ask("abandon", "o-1", reason="enough")
-    assert "failed" == instance.state
-    assert ["CancelRequested no", "DecisionMade abandon enough", "InstanceFailed"] == lines(instance.history)[-3:]
-    assert () == store.mail("o-1")
-    assert [] == service.calls
-    assert [("a", "abandoned"), ("b", "in_doubt")] == [(one.step, one.reason) for one in instance.residue]

@@ -42,27 +42,6 @@ def test_an_unstorable_result_of_a_member_goes_back_with_the_live_result(way: st
 # Requests -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_cancel_ends_a_group(way: str, store: Store) -> None:
-    """Law 10: the cancel is the cause at once; what runs is awaited, what is queued never starts, all is undone."""
-    bench, service = bench_of(store, way, a=g(), b=g("CauseRecorded cancel no"), c=g(), limit=2)
-
-    def cancel() -> None:
-        with Orchestrator(store) as stranger:
-            stranger.cancel("o-1", by="me", reason="no")
-
-    service.script = {"a": [cancel]}
-    instance = bench.run()
-    assert [
-        "CancelRequested no",
-        "CauseRecorded cancel no",
-        "StepSucceeded a 1",
-        "StepSucceeded b 1",
-        "CompensationStarted b 1",
-    ] == lines(instance.history)[3:8]
-    assert ["undo b 1 of b!", "undo a 1 of a!"] == service.calls[2:]
-    assert instance.compensated
-
-
 def test_advance_does_one_member_at_a_time(way: str, store: Store) -> None:
     """`advance` in a group: exactly one command, so that a notebook can walk through it."""
     bench, service = bench_of(store, way, a=g(), b=g(), c=g())
@@ -285,22 +264,3 @@ def test_a_cancelled_task_ends_every_member(memory: Store) -> None:
 
     asyncio.run(main())
     assert ["InstanceCreated", "StepStarted a 1", "StepStarted b 1"] == lines(memory.history("o-1"))
-
-
-def test_close_drains_a_group(memory: Store) -> None:
-    """Law 18: the outcomes of all members under way are recorded, and what is queued does not start."""
-    bench, service = bench_of(memory, "sync", a=g(), b=g(), c=g(), limit=2)
-    inside = Meeting(2)
-    orchestrators: list[Orchestrator] = []
-
-    def act() -> None:
-        inside()
-        orchestrators[0]._stopping.ask()
-
-    service.script = {"a": [act], "b": [act]}
-    with Orchestrator(memory, sagas=[bench.saga]) as orchestrator:
-        orchestrators.append(orchestrator)
-        instance = orchestrator.run(bench.saga, "mug", id="o-1")
-    assert ["StepSucceeded a 1", "StepSucceeded b 1"] == sorted(lines(instance.history)[3:])
-    assert ["a 1", "b 1"] == sorted(service.calls)
-    assert "completed" == bench.ask("resume", "o-1").state

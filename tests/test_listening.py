@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
-from pathlib import Path
 
 import pytest
 
@@ -57,22 +54,6 @@ def test_who_listens_twice_stops_once(caplog: pytest.LogCaptureFixture) -> None:
         assert [1, 1, 1] == heard
 
 
-def test_one_that_raises_keeps_nothing_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    """Law 17, for several: it is logged, and changes nothing."""
-    saga, heard = order(), []
-
-    def broken(instance, event):
-        raise ValueError("no")
-
-    with Orchestrator("memory://", on_event=broken) as orchestrator:
-        orchestrator.listen(lambda _, event: heard.append(event.number))
-        with caplog.at_level(logging.ERROR, "sagafsm"):
-            assert "completed" == orchestrator.run(saga, 1, id="o-1").state
-    assert [1, 2, 3, 4, 5, 6] == heard
-    errors = [record.getMessage() for record in caplog.records]
-    assert [f"on_event raised at event {n} of instance 'o-1'" for n in range(1, 7)] == errors
-
-
 def test_what_is_no_function_is_refused() -> None:
     """At once, and not when the first event comes."""
     with Orchestrator("memory://") as orchestrator, pytest.raises(RequestError) as error:
@@ -97,66 +78,6 @@ def test_one_alongside_shares_the_store_and_closes_by_itself() -> None:
             beside.get("o-1")
     assert "this orchestrator is closed, or closing: nothing new starts (open another)" == str(error.value)
     assert [2, 3, 4] == heard
-
-
-def slow(reached: threading.Event, go: threading.Event) -> Saga:
-    saga = Saga("slow")
-
-    @saga.step
-    def wait() -> str:
-        reached.set()
-        assert go.wait(10)
-        return "done"
-
-    saga.add_step("ship", lambda: "label")
-    return saga
-
-
-def test_who_closes_drains_what_drives_alongside(tmp_path: Path) -> None:
-    """They share its store: the action under way is recorded before that is closed, nothing new starts."""
-    reached, go = threading.Event(), threading.Event()
-    saga, url = slow(reached, go), f"sqlite:///{tmp_path}/saga.db"
-    orchestrator = Orchestrator(url, sagas=[saga])
-    orchestrator.start(saga, None, id="o-1")
-    beside = orchestrator.alongside()
-    driving = threading.Thread(target=beside.resume, args=("o-1",))
-    driving.start()
-    assert reached.wait(10)
-    closing = threading.Thread(target=orchestrator.close)
-    closing.start()
-    closing.join(0.2)
-    assert closing.is_alive()
-    assert beside.is_closed
-    go.set()
-    closing.join(10)
-    driving.join(10)
-    with Orchestrator(url, sagas=[saga]) as later:
-        instance = later.get("o-1")
-        assert ({"wait": "done"}, "running:ship") == (instance.results, instance.state)
-        assert "completed" == later.resume("o-1").state
-
-
-def test_the_same_beside_a_loop(tmp_path: Path) -> None:
-    """An action on a thread is waited for, and the loop goes on meanwhile."""
-    reached, go = threading.Event(), threading.Event()
-    saga, url = slow(reached, go), f"sqlite:///{tmp_path}/saga.db"
-
-    async def course() -> bool:
-        orchestrator = AsyncOrchestrator(url, sagas=[saga])
-        await orchestrator.start(saga, None, id="o-1")
-        driving = asyncio.create_task(orchestrator.alongside().resume("o-1"))
-        await asyncio.to_thread(reached.wait, 10)
-        closing = asyncio.create_task(orchestrator.close())
-        await asyncio.sleep(0.2)
-        waits = not closing.done()
-        go.set()
-        await closing
-        await driving
-        return waits
-
-    assert asyncio.run(course())
-    with Orchestrator(url, sagas=[saga]) as later:
-        assert {"wait": "done"} == later.get("o-1").results
 
 
 def test_who_closes_from_an_action_driven_alongside_does_not_wait_for_it() -> None:

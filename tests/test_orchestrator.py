@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,18 +12,14 @@ import pytest
 
 from sagafsm import (
     AsyncOrchestrator,
-    DefinitionChanged,
     DefinitionError,
-    InputMismatch,
     Orchestrator,
     PayloadError,
     Saga,
-    SagaFailed,
     SagaNotFound,
-    SagaUnfinished,
 )
 from sagafsm.errors import RequestError, ResourceMissing
-from sagafsm.store import Owner, Store, Summary
+from sagafsm.store import Store, Summary
 from support.bench import Bench, is_async, lines
 from support.clock import FakeClock
 from support.services import STEADY, Service, saga_of
@@ -40,72 +35,10 @@ def bench_of(store: Any, way: str, script: dict[str, list[Any]] | None = None, *
 # Starting -------------------------------------------------------------------------------------------------------------
 
 
-def test_run_is_idempotent_by_id(way: str, store: Store) -> None:
-    """Law 13: the same id with the same input is the same instance; at rest it is returned as it stands."""
-    bench, service = bench_of(store, way)
-    first = bench.run({"sku": "mug", "n": 2})
-    again = bench.run({"n": 2, "sku": "mug"})
-    assert first == again
-    assert ["a 1", "b 1"] == service.calls
-    bench.ask("start", bench.saga, {"sku": "mug", "n": 2}, id="o-1")
-    assert 6 == len(store.history("o-1"))
-
-
-def test_run_resumes_what_was_started(way: str, store: Store) -> None:
-    """Law 13: neither at rest, parked nor owned: resumed."""
-    bench, service = bench_of(store, way)
-    assert "pending" == bench.ask("start", bench.saga, "mug", id="o-1").state
-    assert [] == service.calls
-    assert "pending" == bench.ask("start", bench.saga, "mug", id="o-1").state
-    assert "completed" == bench.run("mug").state
-
-
-def test_run_returns_what_is_blocked(way: str, memory: Store) -> None:
-    """Law 13: parked: returned as it stands."""
-    bench, service = bench_of(memory, way, {"a": ["lost"]})
-    first = bench.run()
-    assert first == bench.run()
-    assert ["a 1"] == service.calls
-
-
-def test_another_input_or_saga_is_refused(way: str, store: Store) -> None:
-    """Law 13: another saga or another input (compared as stored): `InputMismatch`; that instance is untouched."""
-    bench, service = bench_of(store, way)
-    bench.run({"sku": "mug"})
-    history = store.history("o-1")
-    for operation in ("run", "start"):
-        with pytest.raises(InputMismatch) as caught:
-            bench.ask(operation, bench.saga, {"sku": "cup"}, id="o-1")
-        assert ("instance 'o-1' exists with another input (choose another id, or start it with the same)") == str(
-            caught.value
-        )
-        other = saga_of(service, "refund", **PLAIN)
-        with pytest.raises(InputMismatch) as caught:
-            bench.ask(operation, other, {"sku": "mug"}, id="o-1")
-        assert (
-            "instance 'o-1' exists as an instance of saga 'order', not 'refund' "
-            "(choose another id, or start it with the same)"
-        ) == str(caught.value)
-    assert history == store.history("o-1")
-
-
 @attrs.frozen
 class Order:
     sku: str
     n: int = 1
-
-
-def test_inputs_are_compared_as_stored(way: str, memory: Store) -> None:
-    """Law 13: what differs in Python and not in the store is the same input."""
-    saga = Saga("order")
-
-    @saga.step
-    def a(input: Order) -> int:
-        return input.n
-
-    bench = Bench(memory, saga, way)
-    assert {"a": 1} == bench.run(Order("mug")).results
-    assert {"a": 1} == bench.run({"sku": "mug", "n": 1}).results
 
 
 def test_an_input_that_does_not_match_is_refused(way: str, memory: Store) -> None:
@@ -147,32 +80,6 @@ def test_without_an_id_every_run_is_an_instance(way: str, memory: Store) -> None
     bench, service = bench_of(memory, way)
     assert bench.ask("run", bench.saga, 1).id != bench.ask("run", bench.saga, 1).id
     assert 4 == len(service.calls)
-
-
-def test_check_raises_unless_completed(way: str, memory: Store) -> None:
-    """Law 13: `check=True`: `SagaFailed`, or `SagaUnfinished` (blocked, owned), with the instance."""
-    bench, _ = bench_of(memory, way, {"b": ["fail"]})
-    with pytest.raises(SagaFailed) as failed:
-        bench.ask("run", bench.saga, 1, id="o-1", check=True)
-    assert ("instance 'o-1' failed: step 'b' failed: Refused: refused; may remain: nothing") == str(failed.value)
-    assert failed.value.instance == bench.get()
-    with pytest.raises(SagaFailed):
-        bench.get().raise_for_failure()
-
-    bench, _ = bench_of(memory, way, {"b": ["lost"]})
-    with pytest.raises(SagaUnfinished) as unfinished:
-        bench.ask("run", bench.saga, 1, id="o-2", check=True)
-    assert (
-        "instance 'o-2' is running:b and unfinished: step 'b' is blocked (in_doubt; decide: retry, resolve(result), "
-        "resolve(not_done), compensate, abandon)"
-    ) == str(unfinished.value)
-
-    bench.ask("start", bench.saga, 1, id="o-3")
-    memory.claim("o-3", owner=Owner(name="elsewhere", process="?/?/1/?/1"), lease=timedelta(hours=1))
-    with pytest.raises(SagaUnfinished) as unfinished:
-        bench.ask("run", bench.saga, 1, id="o-3", check=True)
-    assert "instance 'o-3' is pending and unfinished: it is driven by 'elsewhere'" == str(unfinished.value)
-    assert "completed" == bench.ask("run", bench.saga, 1, id="o-4", check=True).state
 
 
 # One command at a time ------------------------------------------------------------------------------------------------
@@ -313,81 +220,7 @@ def test_an_instance_names_its_owner_as_it_was_loaded(way: str, memory: Store) -
 # Listening ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_listener_that_raises_changes_nothing(way: str, memory: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Law 17: it is logged and changes nothing."""
-
-    def listen(instance: Any, event: Any) -> None:
-        raise ValueError(f"at {event.number}")
-
-    bench, service = bench_of(memory, way)
-    bench.options["on_event"] = listen
-    with caplog.at_level(logging.ERROR, "sagafsm"):
-        assert "completed" == bench.run().state
-    assert ["a 1", "b 1"] == service.calls
-    assert [f"on_event raised at event {n} of instance 'o-1'" for n in range(1, 7)] == [
-        record.getMessage() for record in caplog.records
-    ]
-
-
-def test_a_listener_hears_all_that_happens(way: str, memory: Store) -> None:
-    """Law 17: every event of every operation, in order, each with the instance as of then."""
-    told: list[tuple[int, str]] = []
-    bench, _ = bench_of(memory, way, {"b": ["lost"]})
-    bench.options["on_event"] = lambda instance, event: told.append((event.number, instance.state))
-    bench.ask("start", bench.saga, "mug", id="o-1")
-    bench.ask("resume", "o-1")
-    bench.ask("cancel", "o-1", reason="no")
-    bench.ask("abandon", "o-1", reason="enough")
-    history = memory.history("o-1")
-    assert list(range(1, len(history) + 1)) == [number for number, _ in told]
-    instance = bench.get()
-    assert [instance.at(number).state for number, _ in told] == [state for _, state in told]
-
-
 # Definitions change ---------------------------------------------------------------------------------------------------
-
-
-def test_another_definition_is_refused_with_a_diff(way: str, store: Store) -> None:
-    """Law 14: resuming under another definition is refused with a diff; the instance is untouched."""
-    bench, service = bench_of(store, way)
-    bench.ask("start", bench.saga, 1, id="o-1")
-    bench.saga = saga_of(service, b={"undo": False}, a={"probe": True}, c={})
-    for operation, given in (("resume", {}), ("advance", {}), ("retry", {}), ("resolve", {"result": 1, "reason": "x"})):
-        with pytest.raises(DefinitionChanged) as caught:
-            bench.ask(operation, "o-1", **given)
-    assert (
-        "instance 'o-1' was begun under another definition of saga 'order' version 1: step 'c' is new; the order was a, b; "
-        "step 'a' gained its probe; step 'b' lost its compensation "
-        "(register the old definition under its version and give the new one another)"
-    ) == str(caught.value)
-    with pytest.raises(DefinitionChanged):
-        bench.run(1)
-    assert ["InstanceCreated"] == lines(store.history("o-1"))
-    assert "pending" == bench.ask("cancel", "o-1", reason="no").state
-    assert "failed" == bench.ask("abandon", "o-1", reason="enough").state
-
-
-def test_versions_stand_side_by_side(way: str, memory: Store) -> None:
-    """Law 14: the old version registered too: its instances go on under it."""
-    bench, _service = bench_of(memory, way)
-    bench.ask("start", bench.saga, 1, id="o-1")
-    new = Saga("order", version=2)
-    new.add_step("z", lambda: "z")
-    bench.options["sagas"] = [new, bench.saga]
-    assert ["a", "b"] == list(bench.ask("resume", "o-1").steps)
-    assert ["z"] == list(bench.ask("run", new, 1, id="o-2").steps)
-
-
-def test_a_mended_function_resumes_an_old_instance(way: str, memory: Store) -> None:
-    """The fingerprint is structural: a mended function resumes an old instance."""
-    bench, _service = bench_of(memory, way, {"a": ["fail"]}, a={"retry": STEADY})
-    bench.ask("start", bench.saga, 1, id="o-1")
-    bench.ask("advance", "o-1")
-    mended = Service()
-    bench.saga = saga_of(mended, is_async=is_async(way), a={})
-    bench.clock.advance(10)
-    assert "completed" == bench.ask("resume", "o-1").state
-    assert ["a 2"] == mended.calls
 
 
 # Odds and ends --------------------------------------------------------------------------------------------------------

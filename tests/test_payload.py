@@ -637,40 +637,6 @@ def test_values_arrive_by_their_annotations() -> None:
     saga.orchestrator.close()
 
 
-def test_an_input_that_does_not_match_is_refused() -> None:
-    """An input of another type than the declared one is refused before anything is stored."""
-    saga = Saga("order", input=Order)
-    saga.add_step("charge", lambda: None)
-
-    message = message_of(PayloadError, lambda: saga.run({"lines": [{"sku": 3}]}, id="o-1"))
-    assert "input of instance 'o-1' of saga 'order' at $.lines[0].sku: int where str is declared" == message
-    assert [] == list(saga.orchestrator.find())
-    saga.orchestrator.close()
-
-
-def test_a_result_that_cannot_be_stored_is_compensated_with_the_live_value() -> None:
-    """Before the pivot the step is undone by what it really returned, and never executed again."""
-    saga, calls = Saga("order"), []
-
-    @saga.step
-    def charge():
-        calls.append("charge")
-        return {"receipt": Opaque()}
-
-    @charge.compensation
-    def refund(result):
-        calls.append(type(result["receipt"]))
-
-    instance = saga.run(None, id="o-1")
-
-    assert (["charge", Opaque], True) == (calls, instance.compensated)
-    assert (
-        f"step 'charge' gave a result that cannot be stored: PayloadError: result of step 'charge' of instance 'o-1' "
-        f"at $.receipt: {HERE}.Opaque {NO_JSON}"
-    ) == str(instance.cause)
-    saga.orchestrator.close()
-
-
 def test_a_doubt_is_no_payload() -> None:
     """An action that returns nothing because it raised has no result to be stored."""
     saga = Saga("order")

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -176,57 +171,6 @@ def test_a_cancelled_serve_leaves_what_can_be_resumed() -> None:
             assert "completed" == (await orchestrator.resume("o-1")).state
 
     asyncio.run(main())
-
-
-SERVER = """
-    import asyncio, sys
-    from datetime import timedelta
-    from sagafsm import AsyncOrchestrator, Saga
-
-    saga = Saga("s")
-
-    @saga.step
-    async def first(input):
-        print("in", flush=True)
-        await asyncio.sleep(0.5)
-        return input
-
-    @saga.step
-    async def second(first):
-        return first
-
-    async def main():
-        async with AsyncOrchestrator(sys.argv[1], sagas=[saga]) as orchestrator:
-            for n in range(8):
-                await orchestrator.start(saga, n, id=f"o-{n}")
-            await orchestrator.serve(poll=timedelta(milliseconds=20))
-
-    asyncio.run(main())
-"""
-
-
-def test_sigterm_drains_and_leaves_no_doubt(tmp_path: Path) -> None:
-    """Law 18: on SIGTERM the outcomes under way are recorded, nothing new starts, and the process ends with 143."""
-    url = f"sqlite:///{tmp_path / 'serve.db'}"
-    script = tmp_path / "server.py"
-    script.write_text(textwrap.dedent(SERVER), encoding="utf-8")
-    with subprocess.Popen([sys.executable, script, url], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "in\n" == process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
-    assert 143 == process.returncode
-
-    with Orchestrator(url) as orchestrator:
-        left = [orchestrator.get(one.id) for one in orchestrator.find()]
-    kinds = {type(event) for instance in left for event in instance.history}
-    assert kinds <= {e.InstanceCreated, e.StepStarted, e.StepSucceeded}
-    assert e.StepSucceeded in kinds
-    for instance in left:
-        assert instance.owner is None
-        # Whatever began has ended, and nothing began after it.
-        assert instance.steps["first"].status in ("pending", "done")
-        assert "pending" == instance.steps["second"].status
 
 
 # Bounds ---------------------------------------------------------------------------------------------------------------

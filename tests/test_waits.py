@@ -12,7 +12,6 @@ import pytest
 from sagafsm import (
     IllegalTransition,
     Orchestrator,
-    PayloadError,
     Saga,
     SagaFailed,
     SagaNotFound,
@@ -122,19 +121,6 @@ def test_a_wait_may_come_first_and_last(way: str, store: Store) -> None:
     assert ("completed", {"go": 1, "stop": None}) == (instance.state, instance.results)
 
 
-def test_check_says_what_is_awaited(way: str, memory: Store) -> None:
-    """`check=True` raises: it is not completed; the message says for what it waits, and how long."""
-    bench, _ = bench_of(memory, way)
-    assert "instance 'o-1' is running:approval and unfinished: it waits for signal 'approval'" == message_of(
-        SagaUnfinished, lambda: bench.ask("run", bench.saga, "mug", id="o-1", check=True)
-    )
-    bench, _ = bench_of(memory, way, timeout=HOUR)
-    assert (
-        "instance 'o-2' is running:approval and unfinished: "
-        "it waits for signal 'approval' until 2026-01-01T13:00:00+00:00"
-    ) == message_of(SagaUnfinished, lambda: bench.ask("run", bench.saga, "mug", id="o-2", check=True))
-
-
 # Early, twice, too late -----------------------------------------------------------------------------------------------
 
 
@@ -230,20 +216,6 @@ def test_an_unknown_signal_is_refused(name: str, told: str, way: str, memory: St
         bench.ask("signal", "o-9", "approval")
 
 
-def test_a_payload_that_cannot_be_stored_is_refused(way: str, memory: Store) -> None:
-    """Law 15 for whoever signals: nothing is posted, and the message says which signal, where and why."""
-    bench, _ = bench_of(memory, way)
-    bench.run()
-    told = "payload of signal 'approval' for instance 'o-1' at $.by: set is no JSON value"
-    told += " (annotate its type, or return plain JSON)"
-    assert told == message_of(PayloadError, lambda: bench.ask("signal", "o-1", "approval", {"by": {1}}))
-    bench.options = {"max_payload": 10}
-    with pytest.raises(PayloadError):
-        bench.ask("signal", "o-1", "approval", "x" * 11)
-    assert PARKED == lines(bench.get().history)
-    assert () == memory.mail("o-1")
-
-
 # Time -----------------------------------------------------------------------------------------------------------------
 
 
@@ -289,27 +261,6 @@ def test_a_signal_that_was_posted_in_time_counts(way: str, memory: Store) -> Non
     bench.clock.advance(3600)
     assert ("o-1",) == bench.ask("recover").resumed
     assert ("completed", "yes") == (bench.get().state, bench.get().results["approval"])
-
-
-def test_the_deadline_ends_a_wait(way: str, memory: Store) -> None:
-    """A parked instance wakes at its deadline, which is a cancel by the clock."""
-    bench, _ = bench_of(memory, way, timeout=3 * HOUR, deadline=2 * HOUR)
-    assert bench.run().wake_at == NOON + 2 * HOUR
-    bench.clock.advance(7200)
-    assert ("o-1",) == bench.ask("recover").resumed
-    instance = bench.get()
-    assert [*PARKED, "CancelRequested deadline 2026-01-01T14:00:00+00:00 has passed"] == lines(instance.history)[:5]
-    assert ("failed", "cancel", "clock") == (instance.state, instance.cause.kind, instance.cause.by)
-
-
-def test_a_cancel_ends_a_wait(way: str, store: Store) -> None:
-    """Law 10: a wait ends at once; it leaves nothing."""
-    bench, service = bench_of(store, way)
-    bench.run()
-    instance = bench.ask("cancel", "o-1", by="me", reason="no")
-    assert [*PARKED, "CancelRequested no", "CauseRecorded cancel no", *UNDONE] == lines(instance.history)
-    assert ["a 1", "undo a 1 of a!"] == service.calls
-    assert () == instance.residue
 
 
 def test_abandon_ends_a_wait(way: str, memory: Store) -> None:
@@ -405,15 +356,6 @@ def test_a_nested_timeout_is_the_trees(way: str, store: Store) -> None:
     assert ("o-1",) == bench.ask("recover").resumed
     assert ["a 1", "charge 1", "undo charge 1 of charge!", "undo a 1 of a!"] == service.calls
     assert bench.get().compensated
-
-
-def test_a_cancel_while_a_child_waits(way: str, store: Store) -> None:
-    """The child's wait ends at once, too."""
-    bench, service = nested(store, way)
-    bench.run()
-    assert bench.ask("cancel", "o-1", reason="no").compensated
-    assert ["undo charge 1 of charge!", "undo a 1 of a!"] == service.calls[2:]
-    assert "failed" == bench.get("o-1/pay").state
 
 
 def test_waits_beside_each_other(way: str, store: Store) -> None:

@@ -36,15 +36,6 @@ def run(store: Store, act: Callable[..., Any], *, on_event: Any = None) -> SagaI
     return asyncio.run(main())
 
 
-def test_an_async_action_ends_with_its_timeout(memory: Store) -> None:
-    """It is cancelled then, and nobody knows what it did."""
-
-    async def act() -> None:
-        await asyncio.wait_for(asyncio.Event().wait(), 5)
-
-    assert ["in_doubt"] == [block.reason for block in run(memory, act).blocked]
-
-
 def test_the_doubt_of_a_sync_action_is_recorded_at_its_timeout(memory: Store) -> None:
     """While it still runs: what it gives within its grace settles the doubt."""
     doubted = threading.Event()

@@ -9,10 +9,8 @@ import pytest
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Retry, Saga
 from sagafsm.store import Store
-from support.bench import Bench, lines
-from support.clock import FakeClock
+from support.bench import lines
 from support.mortality import die
-from support.services import STEADY, Service, saga_of
 from support.trees import bench_of
 
 SECOND = timedelta(seconds=1)
@@ -35,43 +33,6 @@ def test_a_nested_saga_that_was_abandoned_alone_is_heard_of(
     assert "failed" == instance.state
     assert "StepFailed pay 1" in lines(instance.history)
     assert "undo a 1 of a!" == service.calls[-1]
-
-
-def test_a_sleep_ends_at_the_deadline(way: str, memory: Store) -> None:
-    """Not at the next look at the mail: that is when the instance goes back."""
-    saga = Saga("order", deadline=SECOND / 4)
-    saga.add_step("a", sold_out, retry=STEADY)
-    bench = Bench(memory, saga, way)
-    bench.run()
-    assert [SECOND / 4] == bench.clock.slept
-    assert "failed" == bench.get().state
-
-
-def test_a_sleep_is_as_long_as_the_backoff_with_its_jitter(way: str, memory: Store) -> None:
-    """Drawn for each failure, from nothing to the whole of it."""
-    saga = saga_of(Service(script={"a": ["fail"]}), a={"retry": Retry(2, backoff=SECOND / 2, factor=1)})
-    bench = Bench(memory, saga, way)
-    assert "completed" == bench.run().state
-    assert timedelta(0) <= sum(bench.clock.slept, timedelta(0)) <= SECOND / 2
-
-
-def test_a_drive_that_is_to_stop_does_not_sleep(memory: Store) -> None:
-    """Asked to while its action runs, it records what came of that and leaves."""
-    asked: list[Orchestrator] = []
-
-    def fail() -> None:
-        for one in asked:
-            one._stopping.ask()
-        sold_out()
-
-    clock = FakeClock()
-    saga = Saga("order")
-    saga.add_step("a", fail, retry=STEADY)
-    with Orchestrator(memory, sagas=[saga], clock=clock) as orchestrator:
-        asked.append(orchestrator)
-        assert "running:a" == orchestrator.run(saga, "mug", id="o-1").state
-    assert [] == clock.slept
-    assert "StepFailed a 1 again" == lines(memory.history("o-1"))[-1]
 
 
 def test_a_step_is_called_again_while_another_runs(way: str, memory: Store) -> None:

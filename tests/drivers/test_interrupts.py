@@ -7,17 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaError
-from sagafsm.store import Store
+from sagafsm import AsyncOrchestrator, Orchestrator
 from support import interrupted
-from support.bench import Bench, is_async, lines
-from support.services import STEADY, Service, saga_of
+from support.bench import lines
+from support.services import Service, saga_of
 
 RESTS = "instance 'o-1' rests in 'running:b'; resume('o-1') or recover() goes on"
 CHILD_WAYS = (
@@ -92,162 +89,7 @@ def test_sigterm_drains(kind: str, tmp_path: Path) -> None:
         assert "completed" == orchestrator.get("o-1").state
 
 
-class Strange(BaseException):
-    """What is no `Exception`, and nothing that a loop or an interpreter knows."""
-
-
-@pytest.mark.parametrize("error", [Strange, asyncio.CancelledError])
-@pytest.mark.parametrize("call", ["b", "undo a", "probe b"])
-def test_what_is_no_exception_propagates(error: type[BaseException], call: str, way: str, store: Store) -> None:
-    """Law 10: any `BaseException` propagates with a note; the history stays as it is; the instance resumes."""
-    check_propagation(error, call, way, store)
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("call", ["b", "undo a", "probe b"])
-def test_what_ends_the_process_propagates(error: type[BaseException], call: str, memory: Store) -> None:
-    """Law 10: Ctrl-C and `SystemExit` raised in a function are no outcome of it."""
-    for way in ("sync", "async with sync actions"):
-        check_propagation(error, call, way, memory)
-
-
-def check_propagation(error: type[BaseException], call: str, way: str, store: Store) -> None:
-    id = f"o-{way}"
-
-    def interrupt() -> None:
-        raise error
-
-    scripts: dict[str, dict[str, list[Any]]] = {
-        "b": {"b": [interrupt]},
-        "undo a": {"b": ["fail"], "undo a": [interrupt]},
-        "probe b": {"b": ["lost"], "probe b": [interrupt]},
-    }
-    service = Service(script=scripts[call])
-    saga = saga_of(service, is_async=is_async(way), a={}, b={"probe": call == "probe b"})
-    bench = Bench(store, saga, way)
-    with pytest.raises(error) as caught:
-        bench.run(id=id)
-    state = "compensating:a" if call == "undo a" else "running:b"
-    assert [f"instance {id!r} rests in {state!r}; resume({id!r}) or recover() goes on"] == caught.value.__notes__
-    instance = bench.get(id)
-    assert (state, None) == (instance.state, instance.owner)
-    assert instance.cause is None or call == "undo a"
-    last = {"b": "StepStarted b 1", "undo a": "CompensationStarted a 1", "probe b": "StepInDoubt b 1 outcome_unknown"}
-    assert last[call] == lines(instance.history)[-1]
-    expected = {"b": "running:b", "undo a": "failed", "probe b": "completed"}
-    assert expected[call] == bench.ask("resume", id).state
-
-
 # A clean stop ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("timeout", [None, 20])
-def test_close_from_another_thread_drains(timeout: int | None, memory: Store) -> None:
-    """Law 18: `close()` waits for the running action, whose outcome is written without the next start."""
-    inside, closing = threading.Event(), threading.Event()
-
-    def act() -> None:
-        inside.set()
-        closing.wait(5)
-
-    service = Service(script={"a": [act]})
-    saga = saga_of(service, a={}, b={})
-    orchestrator = Orchestrator(memory, sagas=[saga])
-    states: list[str] = []
-    worker = threading.Thread(target=lambda: states.append(orchestrator.run(saga, "mug", id="o-1").state))
-    worker.start()
-    inside.wait(5)
-    closer = threading.Thread(target=orchestrator.close)
-    closer.start()
-    assert closer.is_alive()
-    closing.set()
-    closer.join(5)
-    worker.join(5)
-    assert ["running:b"] == states
-    assert ["a 1"] == service.calls
-    assert ["StepStarted a 1", "StepSucceeded a 1"] == lines(memory.history("o-1"))[1:]
-    assert "completed" == Bench(memory, saga).ask("resume", "o-1").state
-
-
-def test_close_drains_in_the_async_orchestrator(memory: Store) -> None:
-    """Law 18: the same on a loop."""
-    service = Service()
-    saga = Saga("order")
-    inside, closing = asyncio.Event(), asyncio.Event()
-
-    async def a() -> None:
-        inside.set()
-        await closing.wait()
-
-    saga.add_step("a", a)
-    saga.add_step("b", lambda: service.calls.append("b"))
-
-    async def main() -> str:
-        orchestrator = AsyncOrchestrator(memory, sagas=[saga])
-        running = asyncio.create_task(orchestrator.run(saga, "mug", id="o-1"))
-        await inside.wait()
-        closer = asyncio.create_task(orchestrator.close())
-        await asyncio.sleep(0)
-        closing.set()
-        await closer
-        return (await running).state
-
-    assert "running:b" == asyncio.run(main())
-    assert [] == service.calls
-    assert ["StepStarted a 1", "StepSucceeded a 1"] == lines(memory.history("o-1"))[1:]
-
-
-def test_close_ends_a_backoff(way: str, memory: Store) -> None:
-    """Law 18: a sleeping drive stops; the instance goes on when it is resumed."""
-    service = Service(script={"a": ["fail"]})
-    saga = saga_of(service, a={"retry": STEADY})
-    bench = Bench(memory, saga, way)
-    if way == "sync":
-        orchestrator = Orchestrator(memory, sagas=[saga], clock=bench.clock)
-        bench.clock.after_sleep = orchestrator._stopping.ask
-        assert "running:a" == orchestrator.run(saga, "mug", id="o-1").state
-        orchestrator.close()
-        assert ["a 1"] == service.calls
-    bench.clock.after_sleep = lambda: None
-    assert "completed" == (bench.run() if way == "async" else bench.ask("resume", "o-1")).state
-
-
-def test_a_compensation_under_way_is_drained_too(memory: Store) -> None:
-    """Law 18: what was started is recorded, the next undo is not begun."""
-    orchestrators: list[Orchestrator] = []
-    service = Service(script={"c": ["fail"], "undo b": [lambda: [one._stopping.ask() for one in orchestrators]]})
-    saga = saga_of(service, a={}, b={}, c={})
-    with Orchestrator(memory, sagas=[saga]) as orchestrator:
-        orchestrators.append(orchestrator)
-        assert "compensating:a" == orchestrator.run(saga, "mug", id="o-1").state
-    assert "undo b 1 of b!" == service.calls[-1]
-    assert "CompensationSucceeded b 1" == lines(memory.history("o-1"))[-1]
-    assert Bench(memory, saga).ask("resume", "o-1").compensated
-
-
-def test_nothing_new_starts_after_close(way: str, memory: Store) -> None:
-    """Law 18: a closed orchestrator starts nothing, and says so."""
-    service = Service()
-    saga = saga_of(service, a={})
-    told = r"^this orchestrator is closed, or closing: nothing new starts \(open another\)$"
-    if way == "sync":
-        orchestrator = Orchestrator(memory, sagas=[saga])
-        orchestrator.close()
-        orchestrator.close()
-        with pytest.raises(SagaError, match=told):
-            orchestrator.run(saga, "mug")
-    else:
-
-        async def main() -> None:
-            orchestrator = AsyncOrchestrator(memory, sagas=[saga])
-            await orchestrator.close()
-            await orchestrator.close()
-            with pytest.raises(SagaError, match=told):
-                await orchestrator.run(saga, "mug")
-
-        asyncio.run(main())
-    assert [] == service.calls
-    assert [] == list(memory.find())
 
 
 def test_an_owned_store_is_closed_with_its_orchestrator(way: str, tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sagafsm import StoreConflict
-from sagafsm.events import CancelRequested, StepStarted
 from sagafsm.store import Owner, Store
 from support.bench import Bench, is_async, lines
 from support.services import Service, saga_of

@@ -1,4 +1,14 @@
-"""Law 12: one owner; who loses an instance stops at once, and who leaves gives it up."""
+"""Law 12: one owner: lease, fencing token and compare-and-set allow one writer per instance.
+
+- Every claim has a new, higher token. A replaced owner stops: no write, no call, no compensation.
+- `run` returns an instance owned elsewhere as stored. `resume`, `advance`, decisions and the drive of a replaced owner
+  raise `StoreConflict`. A re-entrant drive is `IllegalTransition`.
+- A thread renews leases. An owner releases on every exit, also by an exception. A claim is free when its drive in this
+  process has ended or its process on this machine is dead; where this cannot be read, the lease runs out.
+- Requests go to the mailbox and count once by id. The poster resumes an unowned instance if it has the definition.
+
+Every store proves compare-and-set and fencing in `StoreContract`; test_two_orchestrators interleaves two processes.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +22,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Saga
+from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Saga, SagaNotFound
 from sagafsm.drivers.lease import new_owner
 from sagafsm.errors import StoreConflict
 from sagafsm.events import CancelRequested
-from sagafsm.store import Owner, Store
+from sagafsm.store import Owner, Store, open_store
 from support.bench import Bench, is_async, lines
+from support.broken import Unfenced
+from support.cases import Case, cases
 from support.clock import FakeClock
-from support.exams import STRANGER, check_mail, check_replaced_owner, steal
+from support.controls import expect_breach, quick
+from support.exams import STRANGER, steal
 from support.services import STEADY, Service, saga_of
 from support.stores import FailingStore, Wrapped
 
@@ -29,20 +44,25 @@ MOMENT = timedelta(milliseconds=30)
 BOTH: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
 
 
-def started(store: Store, way: str, script: dict[str, list[Any]] | None = None, **steps: Any) -> tuple[Bench, Service]:
+def started(
+    store: Store, way: str, script: dict[str, list[Any]] | None = None, *, id: str = "o-1", **steps: Any
+) -> tuple[Bench, Service]:
     service = Service(script=script or {})
     bench = Bench(store, saga_of(service, is_async=is_async(way), **(steps or BOTH)), way)
-    bench.ask("start", bench.saga, "mug", id="o-1")
+    bench.ask("start", bench.saga, "mug", id=id)
     return bench, service
 
 
-def test_run_on_an_instance_owned_elsewhere_returns_it_as_it_stands(way: str, store: Store) -> None:
-    """Law 12: `run` returns it; `resume`, `advance` and decisions raise `StoreConflict` naming the owner."""
+# Owned elsewhere ------------------------------------------------------------------------------------------------------
+
+
+def test_an_instance_owned_elsewhere_is_left_alone(way: str, store: Store) -> None:
+    """`run` returns the instance as stored. `resume`, `advance` and decisions raise `StoreConflict`, which names the owner."""
     bench, service = started(store, way)
     store.claim("o-1", owner=STRANGER, lease=HOUR)
     instance = bench.run()
     assert ("pending", "elsewhere") == (instance.state, instance.owner)
-    for operation, given in (
+    for operation, words in (
         ("resume", {}),
         ("advance", {}),
         ("retry", {}),
@@ -52,23 +72,15 @@ def test_run_on_an_instance_owned_elsewhere_returns_it_as_it_stands(way: str, st
         ("abandon", {"reason": "x"}),
     ):
         with pytest.raises(StoreConflict) as caught:
-            bench.ask(operation, "o-1", **given)
+            bench.ask(operation, "o-1", **words)
         assert "instance 'o-1' is owned by 'elsewhere'" == str(caught.value)
     assert () == bench.ask("recover").resumed
     assert [] == service.calls
     assert ["InstanceCreated"] == lines(store.history("o-1"))
 
 
-def test_a_cancel_of_an_instance_owned_elsewhere_is_posted(way: str, store: Store) -> None:
-    """Law 12: requests need no token: they wait in the mailbox for the owner."""
-    bench, _ = started(store, way)
-    store.claim("o-1", owner=STRANGER, lease=HOUR)
-    assert "pending" == bench.ask("cancel", "o-1", by="me", reason="no").state
-    assert [("me", "no")] == [(request.by, request.reason) for request in store.mail("o-1")]
-
-
 def test_an_unknown_owner_is_replaced_when_its_lease_has_run_out(way: str, store: Store) -> None:
-    """Law 12: where it cannot be told whether the owner lives, its lease runs out."""
+    """Where the process of the owner cannot be looked up, its lease runs out."""
     bench, service = started(store, way)
     store.claim("o-1", owner=STRANGER, lease=MOMENT)
     threading.Event().wait(MOMENT.total_seconds())
@@ -76,47 +88,40 @@ def test_an_unknown_owner_is_replaced_when_its_lease_has_run_out(way: str, store
     assert ["a 1", "b 1"] == service.calls
 
 
-def test_a_dead_process_of_this_machine_is_replaced_at_once(way: str, store: Store) -> None:
-    """Law 12: boot, namespace, pid and start time tell that the owner is dead; its lease need not run out."""
-    bench, _ = started(store, way)
-    tell = "from sagafsm.drivers.lease import new_owner; print(new_owner('child').process)"
-    process = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True).stdout.strip()
-    store.claim("o-1", owner=Owner(name="child", process=process), lease=HOUR)
-    assert "completed" == bench.ask("resume", "o-1").state
-
-
-def test_a_living_process_of_this_machine_is_not_replaced(memory: Store) -> None:
-    """Law 12: nor one whose pid was another's before; pid and start time are looked at together."""
-    bench, _ = started(memory, "sync")
+def test_only_a_dead_process_of_this_machine_is_replaced_before_its_lease_ends(memory: Store) -> None:
+    """A living process is not replaced. One that only has the pid of the owner is, and so is a dead one, at once."""
     tell = "from sagafsm.drivers.lease import new_owner; print(new_owner('child').process, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", tell], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdin is not None
+    command = [sys.executable, "-c", tell]
+
+    def claimed_by(process: str, id: str) -> Bench:
+        bench, _ = started(memory, "sync", id=id)
+        memory.claim(id, owner=Owner(name="child", process=process), lease=HOUR)
+        return bench
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         process = child.stdout.readline().strip()
-        memory.claim("o-1", owner=Owner(name="child", process=process), lease=HOUR)
+        bench = claimed_by(process, "o-1")
         with pytest.raises(StoreConflict) as caught:
             bench.ask("resume", "o-1")
         assert "instance 'o-1' is owned by 'child'" == str(caught.value)
         boot, namespace, pid, start, drive = process.split("/")
         reused = "/".join((boot, namespace, pid, str(int(start) - 1), drive))
-        memory.release("o-1", token=memory.load("o-1").summary.token)
-        memory.claim("o-1", owner=Owner(name="child", process=reused), lease=HOUR)
-        assert "completed" == bench.ask("resume", "o-1").state
+        assert "completed" == claimed_by(reused, "o-2").ask("resume", "o-2").state
         child.communicate("")
+    assert "completed" == bench.ask("resume", "o-1").state
 
 
-def test_a_lease_of_this_process_without_a_drive_is_free(way: str, store: Store) -> None:
-    """Law 12: a lease of this process without a running drive is free."""
-    bench, _ = started(store, way)
-    store.claim("o-1", owner=new_owner("me"), lease=HOUR)
+def test_a_lease_of_this_process_without_a_drive_is_free(way: str, memory: Store) -> None:
+    """A claim of this process is free when its drive has ended."""
+    bench, _ = started(memory, way)
+    memory.claim("o-1", owner=new_owner("me"), lease=HOUR)
     assert "completed" == bench.ask("resume", "o-1").state
 
 
 @pytest.mark.parametrize("call", ["create", "claim"])
 def test_a_drive_owns_its_instance_from_before_its_claim_is_stored(call: str, way: str, memory: Store) -> None:
-    """Law 12: nobody takes a claim that was just stored for that of a drive that has ended."""
+    """A claim that was just stored never looks like that of a drive that has ended."""
     service = Service()
     saga = saga_of(service, is_async=is_async(way), **BOTH)
     found: list[Any] = []
@@ -137,7 +142,7 @@ def test_a_drive_owns_its_instance_from_before_its_claim_is_stored(call: str, wa
 
 
 def test_every_claim_has_a_token_of_its_own(way: str, store: Store) -> None:
-    """Law 12: the token is unique per claim, and rises."""
+    """Every claim has a new, higher token."""
     bench, _ = started(store, way)
     tokens = [store.load("o-1").summary.token]
     for _ in BOTH:
@@ -147,28 +152,11 @@ def test_every_claim_has_a_token_of_its_own(way: str, store: Store) -> None:
     assert "completed" == bench.get().state
 
 
-def test_a_replaced_owner_stops_and_writes_nothing(way: str, store: Store) -> None:
-    """Law 12: who loses an instance stops at once: no write, no compensation, no next call."""
-    check_replaced_owner(store, store, way)
-
-
-def test_a_replaced_owner_does_not_compensate(way: str, memory: Store) -> None:
-    """Law 12: a failure that cannot be recorded has no consequence."""
-
-    def fail() -> None:
-        steal(memory)()
-        raise ValueError("refused")
-
-    service = Service(script={"b": [fail]})
-    bench = Bench(memory, saga_of(service, is_async=is_async(way), a={}, b={}), way)
-    with pytest.raises(StoreConflict) as caught:
-        bench.run()
-    assert ["a 1", "b 1"] == service.calls
-    assert "Raised(error=ValueError('refused'))" == repr(caught.value.outcome)
+# Replaced -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_replaced_owner_stops_sleeping(way: str, memory: Store) -> None:
-    """Law 12: also one that sleeps through a backoff finds out, by its renewals."""
+    """An owner that sleeps through a backoff learns by its renewals that it is replaced."""
     service = Service(script={"a": ["fail"]})
     bench = Bench(memory, saga_of(service, a={"retry": STEADY}), way, options={"lease": 3 * MOMENT})
     done = threading.Event()
@@ -186,9 +174,74 @@ def test_a_replaced_owner_stops_sleeping(way: str, memory: Store) -> None:
     assert bench.clock.seconds < 10
 
 
-def test_a_long_action_keeps_its_lease(way: str, store: Store) -> None:
-    """Law 12: a lease is renewed on a thread of its own while a long action runs: here three leases long."""
-    check_long_action(store, store, way)
+class Thief(Wrapped):
+    """Takes the whole tree over just before the n-th append. `left` and `made` are what is recorded and called then."""
+
+    def __init__(self, inner: Any, truth: Store, n: int) -> None:
+        super().__init__(inner)
+        self.truth, self.n = truth, n
+        self.left: dict[str, int] = {}
+        self.calls: list[str] = []
+        self.made: list[str] = []
+
+    def _pass(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.n -= name == "append"
+        if name == "append" and self.n == 0:
+            self.made = list(self.calls)
+            for id in ("o-1", "o-1/pay"):
+                with contextlib.suppress(SagaNotFound):
+                    summary = self.truth.load(id).summary
+                    self.left[id] = summary.length
+                    self.truth.claim(id, owner=STRANGER, lease=HOUR, replacing=summary.token if summary.owner else None)
+        return method(*args, **kwargs)
+
+
+def check_theft(
+    store: Store, case: Case, n: int, way: str = "sync", broken: Callable[[Store], Any] | None = None
+) -> None:
+    thief = Thief(broken(store) if broken else store, store, n)
+    bench, service = case.bench(thief, way)
+    thief.calls = service.calls
+    told = ""
+    try:
+        bench.run()
+    except StoreConflict as conflict:
+        told = str(conflict)
+    if thief.n <= 0:
+        assert "owned by 'elsewhere'" in told, "the replaced owner goes on"
+        assert thief.left == {id: len(store.history(id)) for id in thief.left}, "the replaced owner writes"
+        assert thief.made == service.calls, "the replaced owner calls"
+
+
+@quick(40)
+@given(case=cases, n=st.integers(1, 8))
+def test_a_replaced_owner_stops(case: Case, n: int) -> None:
+    """Any saga, taken over before any append: the drive raises, writes nothing and calls nothing more."""
+    with contextlib.closing(open_store("memory://")) as store:
+        check_theft(store, case, n)
+
+
+def test_a_replaced_owner_stops_on_every_store(way: str, store: Store) -> None:
+    """The same with every store and both runtimes, for one saga."""
+    check_theft(store, Case({"a": {}, "b": {}}, {}), 1, way)
+
+
+def test_a_store_without_fencing_is_noticed() -> None:
+    """Positive control: a store that takes appends under an old token."""
+
+    def check(case: Case, n: int) -> None:
+        with contextlib.closing(open_store("memory://")) as store:
+            check_theft(store, case, n, broken=Unfenced)
+
+    expect_breach(check, case=cases, n=st.integers(1, 8))
+
+
+# Leases ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_action_keeps_its_lease(way: str, memory: Store) -> None:
+    """A thread renews the lease while a long action runs, here for three leases."""
+    check_long_action(memory, memory, way)
 
 
 def check_long_action(store: Store, through: Any, way: str) -> None:
@@ -229,7 +282,7 @@ def test_a_lease_that_is_not_renewed_is_noticed(way: str, memory: Store) -> None
 
 
 def test_a_failing_renewal_does_not_end_the_drive(way: str, memory: Store) -> None:
-    """Law 12: the store may answer again before the lease runs out; every append checks the token anyway."""
+    """The store may answer again before the lease runs out, so a renewal that fails does not end the drive."""
     service = Service(script={"a": [lambda: threading.Event().wait(0.15)]})
     bench = Bench(FailingStore(memory, renew=["before"] * 2), saga_of(service, a={}), way)
     bench.options["lease"] = timedelta(milliseconds=150)
@@ -237,7 +290,7 @@ def test_a_failing_renewal_does_not_end_the_drive(way: str, memory: Store) -> No
 
 
 def test_a_lease_is_released_whenever_the_driver_leaves(way: str, store: Store) -> None:
-    """Law 12: by any exception: of the action, the store, or the listener."""
+    """An owner releases on every exit, also by an exception of an action, a compensation or a listener."""
 
     class Strange(BaseException):
         pass
@@ -259,11 +312,11 @@ def test_a_lease_is_released_whenever_the_driver_leaves(way: str, store: Store) 
         assert [rests(id, state)] == caught.value.__notes__
 
 
-def test_a_blocked_instance_has_no_owner(way: str, store: Store) -> None:
-    """Law 12: parked instances have no owner: whoever decides can claim it."""
-    bench, _ = started(store, way, {"a": ["lost"]})
+def test_a_blocked_instance_has_no_owner(way: str, memory: Store) -> None:
+    """A blocked instance has no owner, so that the decision can claim it."""
+    bench, _ = started(memory, way, {"a": ["lost"]})
     assert "in_doubt" == bench.ask("resume", "o-1").blocked[0].reason
-    assert store.load("o-1").summary.owner is None
+    assert memory.load("o-1").summary.owner is None
 
 
 # Re-entrance ----------------------------------------------------------------------------------------------------------
@@ -275,7 +328,7 @@ def test_a_blocked_instance_has_no_owner(way: str, store: Store) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_re_entrant_drive_is_refused(operation: str, arguments: tuple[str, ...], memory: Store) -> None:
-    """Law 12: a re-entrant drive is `IllegalTransition`: it would wait for itself."""
+    """An action that drives its own instance would wait for itself: `IllegalTransition`."""
     saga = Saga("order")
 
     @saga.step
@@ -294,8 +347,69 @@ def test_a_re_entrant_drive_is_refused(operation: str, arguments: tuple[str, ...
     ) == instance.results["a"]
 
 
+def test_a_re_entrant_drive_is_refused_on_the_loop_too(memory: Store) -> None:
+    """So would an async action, and a task that this action makes."""
+    saga = Saga("order")
+    asked: list[AsyncOrchestrator] = []
+
+    async def act() -> list[str]:
+        with pytest.raises(IllegalTransition) as direct:
+            await asked[0].resume("o-1")
+        with pytest.raises(IllegalTransition) as task:
+            await asyncio.create_task(asked[0].resume("o-1"))
+        assert str(direct.value) == str(task.value)
+        return [str(direct.value)]
+
+    saga.add_step("a", act)
+
+    async def main() -> Any:
+        async with AsyncOrchestrator(memory, sagas=[saga]) as orchestrator:
+            asked.append(orchestrator)
+            return await orchestrator.run(saga, 1, id="o-1")
+
+    assert {
+        "a": [
+            (
+                "instance 'o-1' is running:a and driven by the very code that asks, which does not allow 'resume' "
+                "(allowed: cancel)"
+            )
+        ]
+    } == asyncio.run(main()).results
+
+
+def test_an_action_may_drive_another_instance(memory: Store) -> None:
+    """An action may drive another instance."""
+    saga, inner = Saga("order"), Saga("inner")
+    inner.add_step("x", lambda: 1)
+    saga.add_step("a", lambda: orchestrator.run(inner, None).state)
+    with Orchestrator(memory) as orchestrator:
+        assert {"a": "completed"} == orchestrator.run(saga, None).results
+
+
+# Requests -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancel_of_an_instance_owned_elsewhere_is_posted(way: str, memory: Store) -> None:
+    """A request needs no token: it waits in the mailbox for the owner."""
+    bench, _ = started(memory, way)
+    memory.claim("o-1", owner=STRANGER, lease=HOUR)
+    assert "pending" == bench.ask("cancel", "o-1", by="me", reason="no").state
+    assert [("me", "no")] == [(request.by, request.reason) for request in memory.mail("o-1")]
+
+
+def test_a_request_without_the_definition_waits(memory: Store) -> None:
+    """A poster without the definition leaves the request to the next `recover()`."""
+    bench, service = started(memory, "sync")
+    with Orchestrator(memory) as stranger:
+        assert "pending" == stranger.cancel("o-1", reason="no").state
+    assert ["InstanceCreated"] == lines(memory.history("o-1"))
+    assert ("o-1",) == bench.ask("recover").resumed
+    assert "failed" == bench.get().state
+    assert [] == service.calls
+
+
 def test_an_action_may_cancel_its_own_instance(way: str, memory: Store) -> None:
-    """Laws 10 and 12: a cancel from inside is a request like any other, read when the action has settled."""
+    """A cancel from inside an action is a request like any other. The drive reads it when the action has settled."""
     saga = Saga("order")
     if way == "sync":
         saga.add_step("a", lambda: orchestrator.cancel("o-1", reason="no").state, lambda: None)
@@ -317,38 +431,21 @@ def test_an_action_may_cancel_its_own_instance(way: str, memory: Store) -> None:
     assert ["CancelRequested no", "CauseRecorded cancel no", "StepSucceeded a 1"] == lines(memory.history("o-1"))[2:5]
 
 
-def test_an_action_may_drive_another_instance(memory: Store) -> None:
-    """Law 12: only the same instance is refused."""
-    saga, inner = Saga("order"), Saga("inner")
-    inner.add_step("x", lambda: 1)
-    saga.add_step("a", lambda: orchestrator.run(inner, None).state)
-    with Orchestrator(memory) as orchestrator:
-        assert {"a": "completed"} == orchestrator.run(saga, None).results
-
-
-# Mail -----------------------------------------------------------------------------------------------------------------
-
-
-def test_no_start_overtakes_a_request(way: str, store: Store) -> None:
-    """Law 12: outcome, mail and consequence are one commit: no start, end or parking overtakes a request."""
-    check_mail(store, store, way)
-
-
-def test_a_request_counts_once(way: str, store: Store) -> None:
-    """Law 12: idempotent by request id, also after it was absorbed."""
+def test_a_request_counts_once(way: str, memory: Store) -> None:
+    """A request counts once by its id, also after it was absorbed."""
 
     def post() -> None:
         for _ in range(2):
-            store.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
+            memory.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
 
     service = Service(script={"a": [post], "undo a": [post]})
-    bench = Bench(store, saga_of(service, is_async=is_async(way), a={}, b={}), way)
+    bench = Bench(memory, saga_of(service, is_async=is_async(way), a={}, b={}), way)
     assert bench.run().compensated
-    assert 1 == lines(store.history("o-1")).count("CancelRequested no")
+    assert 1 == lines(memory.history("o-1")).count("CancelRequested no")
 
 
 def test_many_threads_and_one_instance(store: Store) -> None:
-    """Law 12: of many that drive one instance at once, one does; the others get it as it stands, or a conflict."""
+    """Of many threads that drive one instance at once, one does. The others get the instance as stored, or a conflict."""
     service = Service()
     saga = saga_of(service, a={}, b={}, c={})
     barrier = threading.Barrier(6)

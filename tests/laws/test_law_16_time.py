@@ -1,8 +1,19 @@
-"""Law 16: backoffs by the clock, timeouts in real time, and what a call may still give within its grace."""
+"""Law 16: time comes from an injectable clock, and every wait is durable (`wake_at`).
+
+- Durable: backoffs, timeouts of `wait_for` (tests/test_waits.py), deadlines. Real time: the timeout of a call.
+- At its timeout a step is in doubt, durably. Probe, retry and compensation wait for the call to end, at most for the
+  grace period. The runtime cancels an async action and awaits its end.
+- An answer within the grace period settles the step. A later answer is recorded only while this drive still owns the
+  instance, else logged.
+- The deadline counts from creation and is a cancel by the clock. `ctx.deadline` is the earlier of deadline and timeout.
+
+Where calls run and how threads end is the business of the runtimes: tests/drivers.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -10,24 +21,26 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sagafsm import Context, OutcomeUnknown, Retry, Saga
 from sagafsm.events import CancelRequested, CompensationStarted, LateResult, StepFailed, StepInDoubt, StepStarted
 from sagafsm.instance import SagaInstance
-from sagafsm.store import Store
-from support.bench import Bench, lines
+from sagafsm.store import Store, open_store
+from support.bench import Bench, is_async, lines
 from support.clock import NOON
-from support.services import Service, saga_of
+from support.controls import expect_breach, quick
+from support.mortality import die
+from support.services import STEADY, Service, add, saga_of
 
 SHORT = timedelta(milliseconds=40)
 LONGER = timedelta(milliseconds=200)
 NEVER = 20.0
+UNDO_A = ["CompensationStarted a 1", "CompensationSucceeded a 1", "InstanceFailed"]
 
 
-def until_in_doubt(store: Store) -> None:
-    """Return within the grace: as soon as the timeout is recorded."""
-    while not isinstance(store.history("o-1")[-1], StepInDoubt):
-        threading.Event().wait(0.002)
+# Backoffs -------------------------------------------------------------------------------------------------------------
 
 
 def pauses(instance: SagaInstance) -> list[float]:
@@ -39,7 +52,7 @@ def pauses(instance: SagaInstance) -> list[float]:
 
 
 def test_backoffs_grow_to_their_limit(way: str, memory: Store) -> None:
-    """Law 16: the n-th pause is backoff * factor**(n-1), at most max_backoff; it is slept, and recorded."""
+    """The n-th pause is `backoff * factor**(n-1)`, at most `max_backoff`. It is slept, and recorded."""
     retry = Retry(5, backoff=timedelta(seconds=2), factor=3, max_backoff=timedelta(seconds=10), jitter=False)
     service = Service(script={"a": ["fail"] * 4})
     bench = Bench(memory, saga_of(service, a={"retry": retry}), way)
@@ -51,7 +64,7 @@ def test_backoffs_grow_to_their_limit(way: str, memory: Store) -> None:
 
 
 def test_jitter_is_drawn_by_the_driver_and_recorded(way: str, memory: Store) -> None:
-    """Law 16: the pause lies between zero and the full backoff, and recovery finds it recorded."""
+    """With jitter a pause lies between zero and the full backoff, and the event records it."""
     retry = Retry(6, backoff=timedelta(seconds=10), factor=1)
     bench = Bench(memory, saga_of(Service(script={"a": ["fail"] * 5}), a={"retry": retry}), way)
     found = pauses(bench.run())
@@ -61,32 +74,96 @@ def test_jitter_is_drawn_by_the_driver_and_recorded(way: str, memory: Store) -> 
 
 
 def test_only_what_is_named_is_retried(way: str, memory: Store) -> None:
-    """`Retry(on=...)`: other exceptions end the attempts at once."""
+    """`Retry(on=...)`: another exception ends the attempts at once."""
     service = Service(script={"a": ["fail"]})
     bench = Bench(memory, saga_of(service, a={"retry": Retry(3, on=(ValueError,))}), way)
     assert "failed" == bench.run().state
     assert ["a 1"] == service.calls
 
 
-def test_a_wait_is_interruptible_and_resumes(way: str, memory: Store) -> None:
-    """Law 13: `run` sleeps through backoffs, interruptibly; what was recorded holds afterwards."""
+# Deadlines ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_deadline_is_a_cancel_by_the_clock(way: str, memory: Store) -> None:
+    """The deadline counts from creation. `ctx.deadline` tells it."""
+    seen: list[Any] = []
+    saga = Saga("order", deadline=timedelta(seconds=60))
+    bench = Bench(memory, saga, way)
+
+    def slow(ctx: Context) -> None:
+        seen.append(ctx.deadline)
+        bench.clock.advance(60)
+
+    saga.add_step("a", slow, lambda: None)
+    saga.add_step("b", lambda: None)
+    instance = bench.run()
+    assert [NOON + timedelta(seconds=60)] == seen
+    assert instance.compensated
+    reason = "deadline 2026-01-01T12:01:00+00:00 has passed"
+    assert [f"CancelRequested {reason}", f"CauseRecorded cancel {reason}", "StepSucceeded a 1", *UNDO_A] == lines(
+        memory.history("o-1")
+    )[2:]
+    assert f"cancelled by clock: {reason}" == str(instance.cause)
+
+
+@pytest.mark.parametrize("sleeps", [True, False], ids=["run", "recover"])
+def test_a_deadline_earlier_than_the_backoff_is_kept(sleeps: bool, way: str, memory: Store) -> None:
+    """A sleeping drive and a recovery go back at the deadline, although the backoff would end later."""
+    saga = Saga("order", deadline=timedelta(seconds=3.5))
     service = Service(script={"a": ["fail"]})
-    bench = Bench(memory, saga_of(service, a={"retry": Retry(2, backoff=timedelta(minutes=5), jitter=False)}), way)
-
-    def interrupt() -> None:
-        if bench.clock.seconds >= 7:
-            raise KeyboardInterrupt
-
-    bench.clock.after_sleep = interrupt
-    with pytest.raises(KeyboardInterrupt) as caught:
+    bench = Bench(memory, saga, way)
+    add(saga, service, "a", is_async=is_async(way), retry=STEADY)
+    if sleeps:
         bench.run()
-    assert ["instance 'o-1' rests in 'running:a'; resume('o-1') or recover() goes on"] == caught.value.__notes__
+        assert 3.5 == bench.clock.seconds
+    else:
+        die(bench, service, "after 2", "run", saga, "mug", id="o-1")
+        bench.clock.advance(3.5)
+        assert ("o-1",) == bench.ask("recover").resumed
+        assert [] == service.calls
+    assert "failed" == bench.get().state
+    assert "cancel" == bench.get().cause.kind
+
+
+@pytest.mark.parametrize("state", ["waiting", "blocked"])
+def test_the_deadline_wakes_a_parked_instance(state: str, way: str, memory: Store) -> None:
+    """A parked instance has the deadline as its `wake_at`. Recovery goes back then, also out of a block."""
+    service = Service(script={"a": ["lost"]} if state == "blocked" else {})
+    saga = Saga("order", deadline=timedelta(hours=2))
+    add(saga, service, "a", is_async=is_async(way))
+    saga.wait_for("approval", timeout=timedelta(hours=3))
+    bench = Bench(memory, saga, way)
+    assert NOON + timedelta(hours=2) == bench.run().wake_at
+    bench.clock.advance(7200)
+    assert ("o-1",) == bench.ask("recover").resumed
     instance = bench.get()
-    assert instance.owner is None
-    assert NOON + timedelta(minutes=5) == instance.wake_at
-    bench.clock.after_sleep = lambda: None
-    assert "completed" == bench.ask("resume", "o-1").state
-    assert 300.0 == bench.clock.seconds
+    assert ("cancel", "clock") == (instance.cause.kind, instance.cause.by)
+    assert ("failed" if state == "waiting" else "running:a") == instance.state
+
+
+def test_the_context_tells_the_deadline(memory: Store) -> None:
+    """`ctx.deadline` is the earlier of the deadline of the saga and the timeout of the attempt."""
+    seen: list[Any] = []
+    saga = Saga("order", deadline=timedelta(seconds=60))
+    saga.add_step("a", lambda ctx: seen.append(ctx.deadline), timeout=timedelta(seconds=30))
+    saga.add_step("b", lambda ctx: seen.append(ctx.deadline), timeout=timedelta(seconds=90))
+    saga.add_step("c", lambda ctx: seen.append(ctx.deadline))
+    bench = Bench(memory, saga, "sync")
+    bench.run()
+    assert [NOON + timedelta(seconds=s) for s in (30, 60, 60)] == seen
+    plain = Saga("plain")
+    plain.add_step("a", lambda ctx: seen.append(ctx.deadline))
+    Bench(memory, plain, "sync").run(id="o-2")
+    assert seen[-1] is None
+
+
+# Timeouts -------------------------------------------------------------------------------------------------------------
+
+
+def until_in_doubt(store: Store) -> None:
+    """Return within the grace: as soon as the timeout is recorded."""
+    while not isinstance(store.history("o-1")[-1], StepInDoubt):
+        threading.Event().wait(0.002)
 
 
 def join_calls() -> None:
@@ -94,9 +171,6 @@ def join_calls() -> None:
     for thread in threading.enumerate():
         if thread.name == "sagafsm-call" and thread is not threading.current_thread():
             thread.join()
-
-
-# Timeouts -------------------------------------------------------------------------------------------------------------
 
 
 class Slow:
@@ -147,14 +221,14 @@ def timed(
 
 
 def test_an_action_in_time_is_as_any_other(way: str, memory: Store) -> None:
-    """Law 16: a timeout that is not reached changes nothing."""
+    """A timeout that is not reached changes nothing."""
     bench, slow = timed(memory, way, 0)
     assert "completed" == bench.run().state
     assert ["a 1", "b after late"] == slow.calls
 
 
 def test_at_the_timeout_the_step_is_in_doubt_then_asks(way: str, memory: Store) -> None:
-    """Laws 2 and 16: timed out: in doubt, durably, before its grace is over; then as any doubt."""
+    """At its timeout the step is in doubt, durably, before its grace period is over. Then it is as any doubt."""
     bench, slow = timed(memory, way, NEVER)
     instance = bench.run()
     slow.ended.set()
@@ -164,7 +238,7 @@ def test_at_the_timeout_the_step_is_in_doubt_then_asks(way: str, memory: Store) 
 
 
 def test_an_outcome_within_the_grace_settles_it(memory: Store) -> None:
-    """Laws 3 and 16: what the attempt itself still gives within one more `timeout` settles the doubt."""
+    """The answer of an attempt within its grace period settles its doubt."""
     bench, slow = timed(memory, "sync", 0, lambda: until_in_doubt(memory) or "late", LONGER)
     instance = bench.run()
     assert ["StepInDoubt a 1 timeout", "StepSucceeded a 1", "StepStarted b 1"] == lines(instance.history)[2:5]
@@ -174,7 +248,7 @@ def test_an_outcome_within_the_grace_settles_it(memory: Store) -> None:
 
 
 def test_a_refusal_within_the_grace_settles_it_too(memory: Store) -> None:
-    """Law 16: an outcome in that time settles it, also that it failed."""
+    """A failure within the grace period settles the doubt, too."""
     bench, slow = timed(memory, "sync", 0, lambda: until_in_doubt(memory) or 1 / 0, LONGER)
     instance = bench.run()
     assert ["StepInDoubt a 1 timeout", "StepFailed a 1", "CauseRecorded failure a", "InstanceFailed"] == lines(
@@ -184,7 +258,7 @@ def test_a_refusal_within_the_grace_settles_it_too(memory: Store) -> None:
 
 
 def test_an_async_action_is_cancelled_and_awaited(memory: Store) -> None:
-    """Law 16: an async action is cancelled and awaited: what it still returns then settles it."""
+    """An async action is cancelled and awaited. Its answer then settles the doubt."""
     bench, slow = timed(memory, "async", NEVER, lambda: "tidied up")
     instance = bench.run()
     assert ["StepInDoubt a 1 timeout", "StepSucceeded a 1", "StepStarted b 1"] == lines(instance.history)[2:5]
@@ -192,7 +266,7 @@ def test_an_async_action_is_cancelled_and_awaited(memory: Store) -> None:
 
 
 def test_an_async_action_times_out_under_the_sync_api_too(memory: Store) -> None:
-    """Law 16: the same on the background loop."""
+    """The same holds on the background loop of the sync runtime."""
     slow = Slow("async")
     saga = Saga("order")
     saga.add_step("a", slow.action(NEVER), timeout=SHORT)
@@ -201,7 +275,7 @@ def test_an_async_action_times_out_under_the_sync_api_too(memory: Store) -> None
 
 
 def test_retry_waits_for_the_thread_to_end(memory: Store) -> None:
-    """Law 16: probe, retry and compensation wait for the thread to end: two calls of a step never overlap."""
+    """A retry waits for the call to end: two calls of one step never overlap."""
     running: list[int] = []
     saga = Saga("order")
 
@@ -225,7 +299,7 @@ def test_retry_waits_for_the_thread_to_end(memory: Store) -> None:
 
 
 def test_a_timed_out_step_is_compensated_by_policy(way: str, memory: Store) -> None:
-    """Laws 3 and 16: "compensate" undoes it once the grace is over, with result=None."""
+    """`"compensate"` compensates once the grace period is over, with `result=None`."""
     bench, slow = timed(memory, way, NEVER, in_doubt="compensate")
     instance = bench.run()
     slow.ended.set()
@@ -234,7 +308,7 @@ def test_a_timed_out_step_is_compensated_by_policy(way: str, memory: Store) -> N
 
 
 def test_a_later_outcome_is_recorded_only(memory: Store) -> None:
-    """Law 16: after the grace it is recorded only (`LateResult`) while this driver still owns the instance."""
+    """An answer after the grace period is recorded only, as `LateResult`."""
     late = threading.Event()
     saga = Saga("order")
 
@@ -254,8 +328,8 @@ def test_a_later_outcome_is_recorded_only(memory: Store) -> None:
     assert {"a": "second", "b": None} == instance.results
 
 
-def test_an_outcome_after_the_driver_has_left_is_logged(memory: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Law 16: a later one is logged when this driver does not own the instance any more; nothing is written."""
+def test_an_answer_after_the_drive_has_ended_is_logged(memory: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that comes when the drive has ended is logged, and nothing is written."""
     bench, slow = timed(memory, "sync", NEVER)
     with caplog.at_level(logging.WARNING, "sagafsm"):
         instance = bench.run()
@@ -270,7 +344,7 @@ def test_an_outcome_after_the_driver_has_left_is_logged(memory: Store, caplog: p
 
 
 def test_a_compensation_times_out_and_is_retried(way: str, memory: Store) -> None:
-    """Laws 5 and 16: a compensation that times out is called again; it is never in doubt, only not yet undone."""
+    """A compensation that times out is called again. It is never in doubt."""
     slow = Slow(way)
     saga = Saga("order")
     twice = Retry(2, backoff=timedelta(0))
@@ -284,24 +358,8 @@ def test_a_compensation_times_out_and_is_retried(way: str, memory: Store) -> Non
     assert instance.compensated
 
 
-def test_the_context_tells_when_the_outcome_comes_too_late(memory: Store) -> None:
-    """Law 16: `ctx.deadline` is the earlier of the saga's deadline and the attempt's timeout."""
-    seen: list[Any] = []
-    saga = Saga("order", deadline=timedelta(seconds=60))
-    saga.add_step("a", lambda ctx: seen.append(ctx.deadline), timeout=timedelta(seconds=30))
-    saga.add_step("b", lambda ctx: seen.append(ctx.deadline), timeout=timedelta(seconds=90))
-    saga.add_step("c", lambda ctx: seen.append(ctx.deadline))
-    bench = Bench(memory, saga, "sync")
-    bench.run()
-    assert [NOON + timedelta(seconds=s) for s in (30, 60, 60)] == seen
-    plain = Saga("plain")
-    plain.add_step("a", lambda ctx: seen.append(ctx.deadline))
-    Bench(memory, plain, "sync").run(id="o-2")
-    assert seen[-1] is None
-
-
 def test_a_cancel_during_the_grace_goes_back(memory: Store) -> None:
-    """Laws 6 and 10: a cancel that comes while a timed-out call may still answer: its answer counts, then backward."""
+    """A cancel during the grace period: the answer of the call still counts, then the instance goes back."""
 
     def late() -> str:
         until_in_doubt(memory)
@@ -313,3 +371,56 @@ def test_a_cancel_during_the_grace_goes_back(memory: Store) -> None:
     assert instance.compensated
     assert not [e for e in instance.history if isinstance(e, StepStarted) and e.step == "b"]
     assert 1 == len([e for e in instance.history if isinstance(e, CompensationStarted)])
+
+
+# Any wait -------------------------------------------------------------------------------------------------------------
+
+seconds = st.integers(1, 100).map(lambda n: timedelta(seconds=n))
+waits: dict[str, Any] = {
+    "backoff": seconds,
+    "limit": seconds,
+    "factor": st.sampled_from((1, 2, 3)),
+    "deadline": st.none() | st.integers(1, 400).map(lambda n: timedelta(seconds=n)),
+    "failures": st.integers(0, 4),
+}
+
+
+def check_waits(backoff: timedelta, limit: timedelta, factor: int, deadline: timedelta | None, failures: int) -> None:
+    saga = Saga("order", deadline=deadline)
+    retry = Retry(4, backoff=backoff, factor=factor, max_backoff=limit, jitter=False)
+    service = Service(script={"a": ["fail"] * failures})
+    add(saga, service, "a", retry=retry)
+    with contextlib.closing(open_store("memory://")) as store:
+        bench = Bench(store, saga)
+        bench.ask("start", saga, "mug", id="o-1")
+        due, ends = NOON, NOON + (deadline or timedelta(days=1))
+        for n in range(min(failures, 3)):
+            assert ("o-1",) == bench.ask("recover").resumed
+            due = min(due + min(backoff * factor**n, limit), ends)
+            found = store.load("o-1")
+            assert (due, due, None) == (found.instance.wake_at, found.summary.wake_at, found.summary.owner)
+            bench.clock.time = due - timedelta(microseconds=1)
+            assert () == bench.ask("recover").resumed
+            bench.clock.time = due
+            if due == ends:
+                break
+        assert ("o-1",) == bench.ask("recover").resumed
+        instance = bench.get()
+    assert [] == bench.clock.slept
+    assert ("failed" if due == ends or failures > 3 else "completed") == instance.state
+    assert due < ends or "clock" == instance.cause.by
+
+
+@quick(40)
+@given(**waits)
+def test_any_wait_survives_its_process(
+    backoff: timedelta, limit: timedelta, factor: int, deadline: timedelta | None, failures: int
+) -> None:
+    """Any policy and deadline, each attempt by another process: it goes on at the recorded time and not before."""
+    check_waits(backoff, limit, factor, deadline, failures)
+
+
+def test_a_pause_without_its_limit_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positive control: pauses grow without regard to `max_backoff`."""
+    monkeypatch.setattr(Retry, "pause", lambda self, spent, draw: self.backoff * self.factor ** (spent - 1))
+    expect_breach(check_waits, **waits)
