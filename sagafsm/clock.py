@@ -1,4 +1,4 @@
-"""Time as a driver sees it; injectable, so that tests and the verifier need not wait."""
+"""The clock of a driver, and the longest wait. Tests and the verifier pass a clock of their own, and need not wait."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import attrs
+
+# A wait in real time lasts at most so many seconds before it looks again. A Ctrl-C just before the wait began does not
+# end the wait, nor do mail, a deadline or a stop: without this limit they would go unheard.
+LONGEST_WAIT = 1.0
 
 
 class Clock(Protocol):

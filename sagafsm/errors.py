@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
 
-from sagafsm.reprs import Shown
-
-if TYPE_CHECKING:
-    from sagafsm.instance import SagaInstance
+from sagafsm.display import Displayable
 
 
-def _revive(kind: type[SagaError], args: tuple[Any, ...], kept: dict[str, Any]) -> SagaError:
+def _revive_error(kind: type[SagaError], args: tuple[Any, ...], kept: dict[str, Any]) -> SagaError:
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(kept)
     return error
 
 
-def listed(names: Iterable[object], *, none: str = "none") -> str:
+def format_list(names: Iterable[object], *, none: str = "none") -> str:
     """The names separated by commas, or `none` when there are none."""
     return ", ".join(str(name) for name in names) or none
 
@@ -28,7 +26,7 @@ class SagaError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The classes build their message from several arguments; pickling must not call them with the message alone.
-        return (_revive, (type(self), self.args, self.__dict__))
+        return (_revive_error, (type(self), self.args, self.__dict__))
 
 
 class DefinitionError(SagaError, ValueError):
@@ -62,7 +60,7 @@ class IllegalTransition(SagaError, RuntimeError):
         self.instance_id, self.state, self.operation, self.allowed = instance_id, state, operation, tuple(allowed)
         super().__init__(
             f"instance {instance_id!r} is {state}, which does not allow {operation!r} "
-            f"(allowed: {listed(self.allowed, none='nothing')})"
+            f"(allowed: {format_list(self.allowed, none='nothing')})"
         )
 
 
@@ -74,23 +72,74 @@ class SagaNotFound(SagaError, LookupError):
         super().__init__(f"no instance {instance_id!r} in {store} (find() lists what is there)")
 
 
-class SagaFailed(Shown, SagaError, RuntimeError):
+class UnsuccessfulInstance(Protocol):
+    """The fields of a `SagaInstance` that the messages of `SagaFailed` and `SagaUnfinished` name."""
+
+    @property
+    def id(self) -> str:
+        """The id of the instance."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """The state, such as `failed` or `running:charge`."""
+        ...
+
+    @property
+    def why(self) -> object:
+        """The cause in words; None while there is none."""
+        ...
+
+    @property
+    def residue(self) -> Sequence[Any]:
+        """The effects that may remain."""
+        ...
+
+    @property
+    def blocked(self) -> Sequence[Any]:
+        """The steps that wait for a decision."""
+        ...
+
+    @property
+    def owner(self) -> str | None:
+        """The name of the owner; None when nothing drives the instance."""
+        ...
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the instance waits for a signal."""
+        ...
+
+    @property
+    def awaited(self) -> Sequence[str]:
+        """The names of the signals that end the wait."""
+        ...
+
+    @property
+    def wake_at(self) -> datetime | None:
+        """The time at which the instance goes on by itself."""
+        ...
+
+
+class SagaFailed(Displayable, SagaError, RuntimeError):
     """An instance ended `failed`; `instance` tells the cause and what may remain."""
 
-    def __init__(self, instance: SagaInstance) -> None:
-        self.instance = instance
-        remains = listed((f"{left.step} ({left.reason})" for left in instance.residue), none="nothing")
+    def __init__(self, instance: UnsuccessfulInstance) -> None:
+        # A `SagaInstance`. Its class is defined above this module, which therefore cannot name the class here.
+        self.instance: Any = instance
+        remains = format_list((f"{left.step} ({left.reason})" for left in instance.residue), none="nothing")
         super().__init__(f"instance {instance.id!r} failed: {instance.why}; may remain: {remains}")
 
 
-class SagaUnfinished(Shown, SagaError, RuntimeError):
+class SagaUnfinished(Displayable, SagaError, RuntimeError):
     """An instance is not at rest: blocked, waiting for a time, or driven by somebody else."""
 
-    def __init__(self, instance: SagaInstance) -> None:
-        self.instance = instance
+    def __init__(self, instance: UnsuccessfulInstance) -> None:
+        # A `SagaInstance`. Its class is defined above this module, which therefore cannot name the class here.
+        self.instance: Any = instance
         if instance.blocked:
             why = "; ".join(
-                f"step {b.step!r} is blocked ({b.reason}; decide: {listed(b.decisions)})" for b in instance.blocked
+                f"step {b.step!r} is blocked ({b.reason}; decide: {format_list(b.decisions)})" for b in instance.blocked
             )
         elif instance.owner is not None:
             why = f"it is driven by {instance.owner!r}"
@@ -136,8 +185,8 @@ class ResourceMissing(SagaError, LookupError):
     def __init__(self, saga: str, missing: Iterable[str], given: Iterable[str]) -> None:
         self.saga, self.missing, self.given = saga, tuple(missing), tuple(given)
         super().__init__(
-            f"saga {saga!r} needs resources that were not given: {listed(self.missing)} "
-            f"(given: {listed(self.given)}); pass resources={{name: object}}"
+            f"saga {saga!r} needs resources that were not given: {format_list(self.missing)} "
+            f"(given: {format_list(self.given)}); pass resources={{name: object}}"
         )
 
 

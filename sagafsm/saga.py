@@ -6,27 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
-from sagafsm.definition import (
-    COMPENSATION_RETRY,
-    NO_RETRY,
-    Definition,
-    InDoubt,
-    Migration,
-    check_duration,
-    check_label,
-    check_name,
-)
-from sagafsm.drafts import Drafts
+from sagafsm.definition.builder import DefinitionBuilder
+from sagafsm.definition.definition import COMPENSATION_RETRY, NO_RETRY, Definition, Migration
+from sagafsm.definition.machine import Table
+from sagafsm.definition.retry import Retry
+from sagafsm.definition.risks import Risk, find_risks
+from sagafsm.definition.step import Step
+from sagafsm.definition.step_builder import SagaDefaults, StepOptions
+from sagafsm.definition.validation import InDoubt, check_duration, check_label, check_name
+from sagafsm.display import Displayable, as_html, as_text
 from sagafsm.errors import DefinitionError
-from sagafsm.instance import SagaInstance
-from sagafsm.machine import Table
+from sagafsm.history.instance import SagaInstance
 from sagafsm.orchestrator import Orchestrator
-from sagafsm.reprs import Shown, as_html, as_text
-from sagafsm.retry import Retry
-from sagafsm.risks import Risk, risks_of
-from sagafsm.step import Step
-from sagafsm.steps import Defaults, Options, Undo
-from sagafsm.view.mermaid import mermaid
+from sagafsm.render.diagram.mermaid import render_mermaid
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=Migration)
 
 
-class Saga(Shown):
+class Saga(Displayable):
     """A saga in the making: named steps in order.
 
     `input` is the type of its input, taken from the steps' annotations when absent; `resources` the names that every
@@ -64,15 +56,15 @@ class Saga(Shown):
         self.version, self.input, self.deadline = version, input, deadline
         if isinstance(unknown_on, type):
             raise DefinitionError(f"{what} takes unknown_on= as Exception types in a tuple, not {unknown_on!r}")
-        defaults = Defaults(
-            resources=_checked_resources(resources, what),
+        defaults = SagaDefaults(
+            resources=_check_resources(resources, what),
             unknown_on=tuple(unknown_on),
             in_doubt=in_doubt,
             retry=retry,
             timeout=timeout,
         )
         defaults.check(what)
-        self.drafts = Drafts(self.name, version, input, deadline, defaults)
+        self.drafts = DefinitionBuilder(self.name, version, input, deadline, defaults)
         self._orchestrator: Orchestrator | None = None
 
     def __repr__(self) -> str:
@@ -123,7 +115,7 @@ class Saga(Shown):
         Raises:
             DefinitionError: a parameter matches nothing, or the name is no identifier, reserved or taken.
         """
-        options = Options(
+        options = StepOptions(
             title=title,
             retry=retry,
             timeout=timeout,
@@ -161,7 +153,8 @@ class Saga(Shown):
     ) -> Step[P, R]:
         """Define the next step with its compensation and probe in one call; as `step` otherwise."""
         before = dict(self.drafts.steps)
-        options = Options(
+        define = self.step(
+            name=name,
             title=title,
             retry=retry,
             timeout=timeout,
@@ -173,16 +166,16 @@ class Saga(Shown):
             max_concurrency=max_concurrency,
         )
         try:
-            self.drafts.define(name, action, options)
+            step = define(action)
             if compensation is not None:
-                self.drafts.undo(name, Undo(fn=compensation, retry=compensation_retry, timeout=compensation_timeout))
+                step.compensation(retry=compensation_retry, timeout=compensation_timeout)(compensation)
             if probe is not None:
-                self.drafts.probe(name, probe)
+                step.probe(probe)
         except DefinitionError:
             # One call is one definition: a refused compensation leaves no half-defined step behind.
             self.drafts.restore(before)
             raise
-        return Step(self, name, action)
+        return step
 
     def add_saga(
         self,
@@ -202,7 +195,7 @@ class Saga(Shown):
         Raises:
             DefinitionError: the child contains this saga, has a pivot, or would stand behind one.
         """
-        self.drafts.nest(name, child, _options(title=title, group=group, when=when), input)
+        self.drafts.nest(name, child, StepOptions(title=title, group=group, when=when), input)
 
     def wait_for(self, name: str, *, timeout: timedelta | None = None, title: str | None = None) -> None:
         """Define the next step as a wait for a signal; its payload is the step's result.
@@ -211,7 +204,7 @@ class Saga(Shown):
         meanwhile: `run` returns it, and the wait outlives the process.
         """
         check_duration(timeout, f"timeout of wait {name!r}")
-        self.drafts.wait(name, _options(title=title, timeout=timeout))
+        self.drafts.wait(name, StepOptions(title=title, timeout=timeout))
 
     def group(self, name: str, *, max_concurrency: int | None = None) -> None:
         """Set how many members of a group run at once; steps become members by their `group=`."""
@@ -254,17 +247,17 @@ class Saga(Shown):
 
     def diagram(self) -> str:
         """The machine as Mermaid text, drawn from its table."""
-        return mermaid(self.definition)
+        return render_mermaid(self.definition)
 
     def to_svg(self) -> str:
         """The way there and the way back as a picture of its own: an SVG file's text, in the theme of who looks."""
-        from sagafsm.view.picture import svg_of  # noqa: PLC0415 - only who looks at it pays for drawing it
+        from sagafsm.render.diagram.svg import render_svg_file  # noqa: PLC0415 - only who looks at it pays for drawing it
 
-        return svg_of(self.definition)
+        return render_svg_file(self.definition)
 
     def risks(self) -> tuple[Risk, ...]:
         """What to know before trusting the saga: where a crash waits for a person, and what cannot be undone."""
-        return risks_of(self.definition)
+        return find_risks(self.definition)
 
     # Running ----------------------------------------------------------------------------------------------------------
 
@@ -312,7 +305,7 @@ def _(saga: Saga) -> str:
         return f"{saga!r}: {error}"
 
 
-def _checked_resources(resources: Iterable[str], what: str) -> tuple[str, ...]:
+def _check_resources(resources: Iterable[str], what: str) -> tuple[str, ...]:
     if isinstance(resources, str):
         raise DefinitionError(f"{what} takes resources as names in a tuple, not {resources!r}")
     names: dict[str, str] = {}
@@ -320,8 +313,3 @@ def _checked_resources(resources: Iterable[str], what: str) -> tuple[str, ...]:
         check_name(name, "resource", names)
         names[name] = f"another resource of {what}"
     return tuple(names)
-
-
-def _options(**given: Any) -> Options:
-    options = {"title": None, "retry": None, "timeout": None, "in_doubt": None, "pivot": False, "effect": True}
-    return Options(**{**options, **given})

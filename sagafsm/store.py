@@ -8,11 +8,11 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
-from sagafsm.errors import StoreError, listed
-from sagafsm.events import BlockReason, Event, InstanceBlocked, InstanceMigrated, Request
-from sagafsm.fold import KEEPS_PARKED
-from sagafsm.instance import AT_REST, SagaInstance
-from sagafsm.values import Value
+from sagafsm.errors import StoreError, format_list
+from sagafsm.history.events import BlockReason, Event, InstanceBlocked, InstanceMigrated, Request
+from sagafsm.history.fold import KEEPS_PARKED
+from sagafsm.history.instance import AT_REST, SagaInstance
+from sagafsm.value import Value
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
@@ -322,6 +322,8 @@ def open_store(url: str) -> Store:
     if "://" not in url or scheme not in offered:
         # The scheme alone: the rest may hold a password.
         given = f"has the scheme {scheme!r}, which no installed package offers" if "://" in url else "has no scheme"
-        raise StoreError(f"the store URL {given} (installed: {listed(sorted(offered))}; write sqlite:///orders.db)")
+        raise StoreError(
+            f"the store URL {given} (installed: {format_list(sorted(offered))}; write sqlite:///orders.db)"
+        )
     store: Store = offered[scheme].load()(url)
     return store

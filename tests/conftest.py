@@ -12,7 +12,7 @@ These parts rotate:
 - gallery: mistakes and correct sagas
 - reliability: shares of the calls that are killed or refused and of the bits that flip; seeds of power losses; kills by
   strace
-- lab: the theme, where a scenario is played in both
+- browser: half of the scenarios in each slice; the theme, where a scenario is played in both
 
 Property tests draw the same examples in every run, with no database of earlier failures. `--fresh` runs the property
 tests alone on new examples, and prints the seed and what fails ready to paste. `--smoke` runs the files of SMOKE alone.
@@ -36,57 +36,26 @@ TESTS = Path(__file__).parent
 PLACES = [*(("memory", way) for way in WAYS), ("sql", "sync"), ("sql", "async")]
 
 
-# What they find does not depend on the Python: CI sits them on one, and the rest on two.
-EXAMS = (
-    "test_model",
-    "test_model_trees",
-    "test_every_failure",
-    "test_random_trees",
-    "test_tree_controls",
-    "test_kill_many",
-    "test_kill_tree",
-    "test_gallery",
-    "test_gallery_pieces",
-    "test_testing_plugin",
-    "test_testing_strategies",
-    "test_testing_machine",
-    "test_verify_promises",
-    "test_verify_pipeline",
-    "test_cli_verifying",
-    "test_crash_table",
-    "test_crash_table_of_trees",
-    "test_demo_kills",
-    "test_notebooks",
-    "test_evolution",
-    "test_kill",
-    "test_positive_controls",
-    "test_random_sagas",
-    "test_two_orchestrators",
-    "test_two_orchestrators_tree",
-    "test_verify_randomised",
-    "test_typing",
-)
-EXAM_FOLDERS = ("lab", "view")
-
+# Tests that enumerate, kill, draw or browse. What they find does not depend on the Python.
+EXAM_FOLDERS = ("exams", "reliability")
 
 # The files and folders, below this one, that show whether another Python runs sagafsm: about a minute of tests, in which
 # each law is touched.
 SMOKE = (
     "adapters/test_memory.py",
     "adapters/test_sqlite.py",
-    "drivers",
+    "definition/test_functions.py",
+    "engine",
+    "history/test_event_codec.py",
+    "history/test_payload.py",
+    "laws",
+    "runtime",
     "test_async_orchestrator.py",
-    "test_codec.py",
     "test_conditions.py",
     "test_decisions.py",
-    "test_function.py",
     "test_groups.py",
     "test_listening.py",
-    "test_nested.py",
     "test_orchestrator.py",
-    "test_ownership.py",
-    "test_payload.py",
-    "test_recovery.py",
     "test_saga.py",
     "test_waits.py",
 )
@@ -104,7 +73,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in EXAMS or item.path.parent.name in EXAM_FOLDERS:
+        if item.path.relative_to(TESTS).parts[0] in EXAM_FOLDERS:
             item.add_marker(pytest.mark.exam)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,26 @@ from support.services import Service, add, saga_of
 from support.stores import Wrapped
 
 PLAIN: dict[str, dict[str, Any]] = {"a": {}, "b": {}}
+PUBLIC = sorted({name for kind in (Orchestrator, AsyncOrchestrator) for name in dir(kind) if name[0] != "_"})
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "serve"])
+def test_both_orchestrators_take_the_same_arguments_and_are_documented(name: str) -> None:
+    """A method of one has its twin: the same parameters, and a docstring that `help` shows. Only the twin is awaited."""
+    one, other = getattr(Orchestrator, name), getattr(AsyncOrchestrator, name)
+    assert inspect.getdoc(one)
+    assert inspect.getdoc(other)
+    if not isinstance(one, property):
+        assert inspect.signature(one).parameters == inspect.signature(other).parameters
+        not_awaited = {"alongside", "find", "listen", "stop_driving"}
+        assert (False, name not in not_awaited) == tuple(map(inspect.iscoroutinefunction, (one, other)))
+
+
+def test_the_async_orchestrator_has_one_operation_and_one_argument_more() -> None:
+    """`serve` and `max_in_flight` exist on a loop only."""
+    assert {"serve"} == {name for name in PUBLIC if not hasattr(Orchestrator, name)}
+    one, other = (inspect.signature(kind).parameters for kind in (Orchestrator, AsyncOrchestrator))
+    assert {**one, "max_in_flight": other["max_in_flight"]} == other
 
 
 def test_many_instances_run_at_once_on_one_loop(store: Store) -> None:

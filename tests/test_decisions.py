@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from sagafsm import IllegalTransition, OutcomeUnknown, Saga
-from sagafsm.events import CancelRequested, DecisionMade
+from sagafsm.history.events import CancelRequested, DecisionMade
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.mortality import die

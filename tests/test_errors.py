@@ -30,7 +30,7 @@ from sagafsm.errors import (
     StoreConflict,
     StoreError,
 )
-from sagafsm.instance import SagaInstance
+from sagafsm.history.instance import SagaInstance
 from sagafsm.orchestrator import Orchestrator
 from sagafsm.saga import Saga
 

@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 
-from sagafsm import AsyncOrchestrator, Orchestrator, Retry, Saga
+from sagafsm import AsyncOrchestrator, Retry, Saga
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
-from support.messages import message_of
-from support.mortality import die
-from support.services import STEADY, Service, saga_of
+from support.orders import bench_of
+from support.services import Service
 from support.signals import ctrl_c_heard
-from support.stage import PATIENCE, Meeting, Stage
-from support.stores import CountingStore
+from support.stage import PATIENCE, Meeting
 
 STARTS = ["InstanceCreated", "StepStarted a 1", "StepStarted b 1", "StepStarted c 1"]
 SHORT, LONG = timedelta(seconds=0.1), timedelta(seconds=0.3)
@@ -29,14 +27,6 @@ SOON = Retry(3, backoff=timedelta(milliseconds=20), factor=1, jitter=False)
 def g(after: str | Callable[[], Any] | None = None, **options: Any) -> dict[str, Any]:
     """The options of a member, which goes on only after an event."""
     return {"group": "g", "after": after, **options}
-
-
-def test_an_unstorable_result_of_a_member_goes_back_with_the_live_result(way: str, memory: Store) -> None:
-    """Law 15 in a group: the others are awaited, then all is undone; the member by what it really returned."""
-    bench, service = bench_of(memory, way, {"a": ["set"]}, a=g(), b=g("CauseRecorded payload a"))
-    instance = bench.run()
-    assert ["undo b 1 of b!", "undo a 1 of {'not JSON'}"] == service.calls[2:]
-    assert instance.compensated
 
 
 # Requests -------------------------------------------------------------------------------------------------------------

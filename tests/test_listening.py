@@ -95,6 +95,29 @@ def test_who_closes_from_an_action_driven_alongside_does_not_wait_for_it() -> No
     assert orchestrator.is_closed
 
 
+def test_who_stops_driving_ends_drives_and_takes_requests() -> None:
+    """The outcome under way is recorded, nothing new starts, a cancel is kept, and the others go on."""
+    saga, made = Saga("order"), []
+
+    def pay() -> None:
+        made.append("pay")
+        beside.stop_driving()
+
+    saga.add_step("reserve", lambda input: made.append("reserve"), lambda: made.append("release"))
+    saga.add_step("pay", pay, lambda: made.append("refund"))
+    saga.add_step("ship", lambda: made.append("ship"))
+    with Orchestrator("memory://", sagas=[saga]) as orchestrator:
+        beside = orchestrator.alongside()
+        assert "running:ship" == beside.run(saga, 0, id="o-1").state
+        assert "running:ship" == beside.resume("o-1").state
+        beside.cancel("o-1", reason="changed my mind")
+        assert (["reserve", "pay"], False) == (made, beside.is_closed)
+
+        instance = orchestrator.resume("o-1")
+        assert ("failed", "changed my mind") == (instance.state, instance.cause.reason)
+        assert ["reserve", "pay", "refund", "release"] == made
+
+
 def test_one_made_of_a_closed_one_starts_nothing() -> None:
     """The store that they share may be closed already."""
     orchestrator = Orchestrator("memory://")

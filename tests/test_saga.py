@@ -12,11 +12,11 @@ from typing import Any
 import attrs
 import pytest
 
-from sagafsm.definition import Definition
+from sagafsm.definition.definition import Definition
+from sagafsm.definition.retry import Retry
+from sagafsm.definition.step import Step
 from sagafsm.errors import DefinitionError, OutcomeUnknown, ResourceMissing, SagaFailed
-from sagafsm.retry import Retry
 from sagafsm.saga import Saga
-from sagafsm.step import Step
 from support.messages import message_of
 
 SECOND = timedelta(seconds=1)

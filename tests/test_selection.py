@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from conftest import SMOKE
 from support.selection import SLICES, falsified, is_in_slice, rotating, slice_of_commit
 
 pytest_plugins = ["pytester"]
 ROTATES = """
 import pytest
+from conftest import SMOKE
 from support.selection import rotating
 
 @pytest.mark.parametrize("part", rotating("abcdef", always="a"))
@@ -112,3 +115,16 @@ def test_what_fails_is_ready_to_paste() -> None:
     """From the example on, without the marks of a report."""
     report = "    def test():\nE   AssertionError\nE   Falsifying example: test(\nE       n=1,\nE   )\ntest.py:3"
     assert ["Falsifying example: test(", "    n=1,", ")"] == falsified(report)
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_the_smoke_set_names_files_that_exist(name: str) -> None:
+    assert (Path(__file__).parent / name).exists()
+
+
+def test_the_laws_name_files_that_exist() -> None:
+    """The docstrings of the law files name the files that hold the rest of a law."""
+    root = Path(__file__).parent
+    for file in sorted((root / "laws").glob("test_law_*.py")):
+        named = re.findall(r"tests/[\w/]+\.py", file.read_text(encoding="utf-8").partition('"""\n\n')[0])
+        assert [] == [name for name in named if not (root.parent / name).exists()], file.name

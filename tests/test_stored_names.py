@@ -7,8 +7,9 @@ import pickle
 import pytest
 
 from sagafsm import errors
+from sagafsm.core.observe import record_error
+from sagafsm.core.outcomes import AttemptTimedOut, NeverCalled
 from sagafsm.errors import SagaError
-from sagafsm.outcome import AttemptTimedOut, NeverCalled, recorded
 
 STORED = {
     errors.SagaError: "sagafsm.errors.SagaError",
@@ -40,7 +41,7 @@ class Declined(errors.PermanentFailure):
 
 def name_of(kind: type[BaseException]) -> str:
     """The name under which a history keeps an error of this class."""
-    return recorded(kind.__new__(kind)).type
+    return record_error(kind.__new__(kind)).type
 
 
 @pytest.mark.parametrize("kind", STORED, ids=STORED.values())

@@ -17,8 +17,8 @@ from sagafsm import (
     SagaNotFound,
     SagaUnfinished,
 )
-from sagafsm import events as e
 from sagafsm.errors import RequestError
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.clock import NOON

@@ -12,19 +12,19 @@ from datetime import UTC, datetime, timedelta
 import attrs
 
 from sagafsm.errors import InstanceExists, MailWaits, SagaNotFound, StoreError
-from sagafsm.events import BlockReason, Event, InstanceBlocked, Request
-from sagafsm.instance import AT_REST, SagaInstance, fold
+from sagafsm.history.events import BlockReason, Event, InstanceBlocked, Request
+from sagafsm.history.instance import AT_REST, SagaInstance, fold
 from sagafsm.store import Owner, Stored, Summary, Write, ancestors, changes, is_unfinished, root_of
-from sagafsm.values import replace
-from sagafsm_adapters.refusals import (
-    appended_since,
+from sagafsm.value import replace
+from sagafsm_adapters.validation import (
     check_creation,
     check_deletable,
     check_history,
     check_numbers,
-    claim_lost,
-    owned,
-    too_late,
+    make_appended_since_error,
+    make_claim_lost_error,
+    make_owned_error,
+    make_too_late_error,
 )
 
 
@@ -93,12 +93,12 @@ class _Entry:
     def check_claim(self, instance_id: str, token: int) -> None:
         claim = self.claim
         if claim.owner is None or claim.token != token:
-            raise claim_lost(instance_id, claim.owner)
+            raise make_claim_lost_error(instance_id, claim.owner)
 
     def mail(self) -> tuple[Request, ...]:
         if not self.requests:
             return ()
-        absorbed = set(_request_ids(self.history))
+        absorbed = set(_list_request_ids(self.history))
         return tuple(request for key, request in self.requests.items() if key not in absorbed)
 
 
@@ -151,17 +151,17 @@ class MemoryStore:
     ) -> int:
         """See `Store.create`."""
         check_creation(events, instance_id)
-        claim = _Claim(next(self._tokens), owner, _from_now(lease) if lease else 0.0)
-        return self._store(instance_id, events, claim, under)
+        claim = _Claim(next(self._tokens), owner, _compute_lease_end(lease) if lease else 0.0)
+        return self._insert(instance_id, events, claim, under)
 
-    def _store(self, instance_id: str, events: Sequence[Event], claim: _Claim, under: int | None = None) -> int:
+    def _insert(self, instance_id: str, events: Sequence[Event], claim: _Claim, under: int | None = None) -> int:
         with self._lock:
             if under is not None:
                 self._entry(root_of(instance_id)).check_claim(root_of(instance_id), under)
             if instance_id in self._entries:
                 raise InstanceExists(instance_id)
             if "/" in instance_id:
-                self._check_above(instance_id)
+                self._check_ancestors(instance_id)
             entry = self._entries[instance_id] = _Entry(list(events), claim)
             self._settle(instance_id, entry)
         return claim.token
@@ -174,18 +174,18 @@ class MemoryStore:
             entry.check_claim(instance_id, token)
             history = entry.history
             if len(history) != expected_version:
-                raise appended_since(instance_id, len(history), expected_version)
+                raise make_appended_since_error(instance_id, len(history), expected_version)
             if entry.requests:
-                absorbed = set(_request_ids(events))
+                absorbed = set(_list_request_ids(events))
                 if any(request.request_id not in absorbed for request in entry.mail()):
                     raise MailWaits(instance_id)
             if "/" in instance_id:
-                self._check_above(instance_id)
+                self._check_ancestors(instance_id)
             history.extend(events)
             self._settle(instance_id, entry)
             return len(history)
 
-    def _check_above(self, instance_id: str) -> None:
+    def _check_ancestors(self, instance_id: str) -> None:
         for above in ancestors(instance_id):
             entry = self._entries.get(above)
             if entry is not None and entry.mail():
@@ -194,9 +194,9 @@ class MemoryStore:
     def write(self, writes: Sequence[Write]) -> Sequence[int | Exception]:
         """See `Store.write`."""
         with self._lock:
-            return [self._answer(write) for write in writes]
+            return [self._write_one(write) for write in writes]
 
-    def _answer(self, write: Write) -> int | Exception:
+    def _write_one(self, write: Write) -> int | Exception:
         try:
             return write.alone(self)
         except Exception as error:  # noqa: BLE001 - the other writes of the group are no business of this one's
@@ -228,7 +228,7 @@ class MemoryStore:
         with self._lock:
             matching = (
                 row
-                for row in self._rows(after, unfinished=due is not None)
+                for row in self._list_summaries(after, unfinished=due is not None)
                 if (saga is None or row.saga == saga)
                 and (state is None or state in (row.state, row.state.partition(":")[0]))
                 and _is_blocked(row, blocked)
@@ -237,7 +237,7 @@ class MemoryStore:
             )
             return tuple(itertools.islice(matching, limit))
 
-    def _rows(self, after: str | None, *, unfinished: bool) -> Iterator[Summary]:
+    def _list_summaries(self, after: str | None, *, unfinished: bool) -> Iterator[Summary]:
         if unfinished:
             ids = sorted(self._unfinished)
         else:
@@ -253,8 +253,8 @@ class MemoryStore:
             entry = self._entry(instance_id)
             claim = entry.claim
             if claim.owner is not None and claim.until > time.time() and claim.token != replacing:
-                raise owned(instance_id, claim.owner)
-            entry.claim = _Claim(next(self._tokens), owner, _from_now(lease))
+                raise make_owned_error(instance_id, claim.owner)
+            entry.claim = _Claim(next(self._tokens), owner, _compute_lease_end(lease))
             return entry.claim.token
 
     def renew(self, instance_id: str, *, token: int, lease: timedelta) -> None:
@@ -262,7 +262,7 @@ class MemoryStore:
         with self._lock:
             entry = self._entry(instance_id)
             entry.check_claim(instance_id, token)
-            entry.claim = _Claim(token, entry.claim.owner, _from_now(lease))
+            entry.claim = _Claim(token, entry.claim.owner, _compute_lease_end(lease))
 
     def release(self, instance_id: str, *, token: int) -> None:
         """See `Store.release`."""
@@ -276,10 +276,10 @@ class MemoryStore:
         with self._lock:
             entry = self._entry(instance_id)
             key = request.request_id or ""
-            if key in entry.requests or key in _request_ids(entry.history):
+            if key in entry.requests or key in _list_request_ids(entry.history):
                 return
             if entry.state in AT_REST:
-                raise too_late(instance_id, entry.state, request)
+                raise make_too_late_error(instance_id, entry.state, request)
             entry.requests[key] = request
 
     def mail(self, instance_id: str) -> tuple[Request, ...]:
@@ -299,17 +299,17 @@ class MemoryStore:
 
     def import_(self, events: Sequence[Event]) -> None:
         """See `Store.import_`."""
-        self._store(check_history(events).id, events, _Claim(next(self._tokens)))
+        self._insert(check_history(events).id, events, _Claim(next(self._tokens)))
 
     def close(self) -> None:
         """Nothing to let go of: what is in memory stays as long as the store."""
 
 
-def _from_now(lease: timedelta) -> float:
+def _compute_lease_end(lease: timedelta) -> float:
     return time.time() + lease.total_seconds()
 
 
-def _request_ids(events: Iterable[Event]) -> Iterator[str]:
+def _list_request_ids(events: Iterable[Event]) -> Iterator[str]:
     return (key for event in events if (key := getattr(event, "request_id", None)) is not None)
 
 

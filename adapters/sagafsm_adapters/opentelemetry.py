@@ -24,28 +24,28 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, StatusCode, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
-from sagafsm import events as e
-from sagafsm.instance import SagaInstance
+from sagafsm.history import events as e
+from sagafsm.history.instance import SagaInstance
 
-OPEN_AT_MOST = 10_000
+MAX_OPEN_INSTANCES = 10_000
 EPOCH = datetime.fromtimestamp(0, tz=UTC)
 MICROSECOND = timedelta(microseconds=1)
 # What of an event a span may say; payloads are not among it.
-TOLD = ("step", "attempt", "kind", "evidence", "decision", "decisions", "by", "reason", "request_id", "name")
+REPORTED_FIELDS = ("step", "attempt", "kind", "evidence", "decision", "decisions", "by", "reason", "request_id", "name")
 
-Key = tuple[str, str, datetime]
-Call = tuple[str, e.Direction]
-Started = e.StepStarted | e.CompensationStarted
-ENDS = (e.InstanceCompleted, e.InstanceFailed)
+InstanceKey = tuple[str, str, datetime]
+CallKey = tuple[str, e.Direction]
+StartEvent = e.StepStarted | e.CompensationStarted
+END_EVENTS = (e.InstanceCompleted, e.InstanceFailed)
 
 
 @attrs.define(eq=False)
-class _Leg:
+class _InstanceSpans:
     """What this process heard of an instance without a gap: its span, the calls under way, and the last event."""
 
     span: Span
     anchor: SpanContext
-    calls: dict[Call, Span] = attrs.Factory(dict)
+    calls: dict[CallKey, Span] = attrs.Factory(dict)
     number: int = 0
     at: datetime = EPOCH
 
@@ -53,8 +53,8 @@ class _Leg:
         """End all that is open. A call that is still under way is left to whoever goes on with it."""
         for span in self.calls.values():
             span.set_attribute("saga.outcome", "left")
-            span.end(nanoseconds(at))
-        self.span.end(nanoseconds(at))
+            span.end(to_nanoseconds(at))
+        self.span.end(to_nanoseconds(at))
 
 
 @attrs.define(eq=False)
@@ -70,7 +70,7 @@ class Tracing:
     tracer_provider: trace.TracerProvider | None = None
     ratio: float = attrs.field(default=1.0, kw_only=True, validator=(ge(0), le(1)))
     _tracer: trace.Tracer = attrs.field(init=False, repr=False)
-    _legs: OrderedDict[Key, _Leg] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _open_instances: OrderedDict[InstanceKey, _InstanceSpans] = attrs.field(factory=OrderedDict, init=False, repr=False)
     _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Tracing:
     def close(self) -> None:
         """End the spans that are still open, each at the last event heard; call it before the provider's shutdown."""
         with self._lock:
-            while self._legs:
+            while self._open_instances:
                 self._forget_oldest()
 
     def context_of(self, instance: SagaInstance) -> SpanContext:
@@ -105,32 +105,32 @@ class Tracing:
             return
         key = (instance.saga, instance.id, instance.created_at)
         with self._lock:
-            leg = self._leg(key, instance, event)
+            leg = self._find_or_begin(key, instance, event)
             leg.number, leg.at = event.number, event.at
             self._note(leg, instance, event)
             if instance.is_at_rest or instance.blocked or getattr(instance, "waiting", False):
-                del self._legs[key]
-                _describe(leg.span, instance)
+                del self._open_instances[key]
+                _describe_state(leg.span, instance)
                 leg.end(event.at)
 
-    def _leg(self, key: Key, instance: SagaInstance, event: e.Event) -> _Leg:
-        leg = self._legs.get(key)
+    def _find_or_begin(self, key: InstanceKey, instance: SagaInstance, event: e.Event) -> _InstanceSpans:
+        leg = self._open_instances.get(key)
         if leg is not None and leg.number + 1 == event.number:
-            self._legs.move_to_end(key)
+            self._open_instances.move_to_end(key)
             return leg
         if leg is not None:  # somebody else drove it since
-            del self._legs[key]
+            del self._open_instances[key]
             leg.end(leg.at)
-        leg = self._legs[key] = self._begun(instance, event)
-        if len(self._legs) > OPEN_AT_MOST:
+        leg = self._open_instances[key] = self._begin(instance, event)
+        if len(self._open_instances) > MAX_OPEN_INSTANCES:
             self._forget_oldest()
         return leg
 
     def _forget_oldest(self) -> None:
-        _, leg = self._legs.popitem(last=False)
+        _, leg = self._open_instances.popitem(last=False)
         leg.end(leg.at)
 
-    def _begun(self, instance: SagaInstance, event: e.Event) -> _Leg:
+    def _begin(self, instance: SagaInstance, event: e.Event) -> _InstanceSpans:
         """A leg that begins with this event. What was under way before is under way in it, until its outcome is known.
 
         So the attempt of a process that died is told by the one that finds it, as the dead one could not.
@@ -143,12 +143,12 @@ class Tracing:
         span = self._tracer.start_span(
             f"saga {instance.saga}",
             context=trace.set_span_in_context(parent or NonRecordingSpan(anchor), Context()),
-            attributes={**_identity(instance), "saga.resumed": resumed},
+            attributes={**_identify_instance(instance), "saga.resumed": resumed},
             links=links,
-            start_time=nanoseconds(event.at if resumed else instance.created_at),
+            start_time=to_nanoseconds(event.at if resumed else instance.created_at),
         )
-        leg = _Leg(span, anchor)
-        for started in under_way(instance.history[: event.number - 1]):
+        leg = _InstanceSpans(span, anchor)
+        for started in list_open_starts(instance.history[: event.number - 1]):
             self._start(leg, instance, started, links=[Link(anchor, {"saga.link": "instance"})])
         return leg
 
@@ -157,21 +157,23 @@ class Tracing:
         parent, _, step = instance.id.rpartition("/")
         if not parent:
             return None
-        leg = next((leg for (_, id, _), leg in reversed(self._legs.items()) if id == parent), None)
+        leg = next((leg for (_, id, _), leg in reversed(self._open_instances.items()) if id == parent), None)
         return None if leg is None else leg.calls.get((step, "compensation")) or leg.calls.get((step, "action"))
 
-    def _note(self, leg: _Leg, instance: SagaInstance, event: e.Event) -> None:
-        if isinstance(event, Started):
+    def _note(self, leg: _InstanceSpans, instance: SagaInstance, event: e.Event) -> None:
+        if isinstance(event, StartEvent):
             self._start(leg, instance, event)
             return
-        ended = [leg.calls.pop(call) for call in ended_by(event) if call in leg.calls]
+        ended = [leg.calls.pop(call) for call in list_ended_calls(event) if call in leg.calls]
         for span in ended:
-            _finish(span, event, _outcome(event))
-        if isinstance(event, e.InstanceBlocked) or not (ended or isinstance(event, ENDS)):
-            leg.span.add_event(type(event).__name__, _told(event), nanoseconds(event.at))
+            _finish(span, event, _classify_event(event))
+        if isinstance(event, e.InstanceBlocked) or not (ended or isinstance(event, END_EVENTS)):
+            leg.span.add_event(type(event).__name__, _describe_event(event), to_nanoseconds(event.at))
 
-    def _start(self, leg: _Leg, instance: SagaInstance, event: Started, links: Sequence[Link] = ()) -> None:
-        call = call_of(event)
+    def _start(
+        self, leg: _InstanceSpans, instance: SagaInstance, event: StartEvent, links: Sequence[Link] = ()
+    ) -> None:
+        call = make_call_key(event)
         lost = leg.calls.pop(call, None)
         if lost is not None:
             # Called again without an outcome of the call before: its process died.
@@ -181,28 +183,28 @@ class Tracing:
             f"{instance.saga}.{event.step} {what} {event.attempt}",
             context=trace.set_span_in_context(leg.span, Context()),
             attributes={
-                **_identity(instance),
+                **_identify_instance(instance),
                 "saga.step": event.step,
                 "saga.direction": call[1],
                 "saga.attempt": event.attempt,
                 "saga.key": event.key,
             },
             links=links,
-            start_time=nanoseconds(event.at),
+            start_time=to_nanoseconds(event.at),
         )
 
 
-def nanoseconds(at: datetime) -> int:
+def to_nanoseconds(at: datetime) -> int:
     """The moment as OpenTelemetry counts it, exactly: a float of seconds is 100 ns off by now."""
     return (at - EPOCH) // MICROSECOND * 1000
 
 
-def call_of(event: Started) -> Call:
+def make_call_key(event: StartEvent) -> CallKey:
     """The call that begins: at most one of a step and direction is under way."""
     return event.step, "action" if isinstance(event, e.StepStarted) else "compensation"
 
 
-def ended_by(event: e.Event) -> tuple[Call, ...]:
+def list_ended_calls(event: e.Event) -> tuple[CallKey, ...]:
     """The calls that are over with this event, if they were under way.
 
     A block ends what its step was doing: a call that was not heard of again, its process having died.
@@ -218,29 +220,29 @@ def ended_by(event: e.Event) -> tuple[Call, ...]:
             return ()
 
 
-def under_way(history: Iterable[e.Event]) -> list[Started]:
+def list_open_starts(history: Iterable[e.Event]) -> list[StartEvent]:
     """The starts that no outcome followed, in order."""
-    found: dict[Call, Started] = {}
+    found: dict[CallKey, StartEvent] = {}
     for event in history:
-        for call in (call_of(event),) if isinstance(event, Started) else ended_by(event):
+        for call in (make_call_key(event),) if isinstance(event, StartEvent) else list_ended_calls(event):
             found.pop(call, None)
-        if isinstance(event, Started):
-            found[call_of(event)] = event
+        if isinstance(event, StartEvent):
+            found[make_call_key(event)] = event
     return list(found.values())
 
 
-def _identity(instance: SagaInstance) -> dict[str, AttributeValue]:
+def _identify_instance(instance: SagaInstance) -> dict[str, AttributeValue]:
     return {"saga.instance": instance.id, "saga.name": instance.saga, "saga.version": instance.version}
 
 
-def _told(event: e.Event) -> dict[str, AttributeValue]:
-    told = {f"saga.{name}": value for name in TOLD if (value := getattr(event, name, None)) is not None}
+def _describe_event(event: e.Event) -> dict[str, AttributeValue]:
+    told = {f"saga.{name}": value for name in REPORTED_FIELDS if (value := getattr(event, name, None)) is not None}
     if (error := getattr(event, "error", None)) is not None:
         told["saga.error"] = str(error)
     return {"saga.event": event.number, **told}
 
 
-def _outcome(event: e.Event) -> str:
+def _classify_event(event: e.Event) -> str:
     match event:
         case e.StepSucceeded() | e.CompensationSucceeded():
             return "succeeded"
@@ -262,13 +264,13 @@ def _finish(span: Span, event: e.Event, outcome: str) -> None:
         told = {"exception.type": error.type, "exception.message": error.message}
         if error.traceback is not None:
             told["exception.stacktrace"] = error.traceback
-        span.add_event("exception", told, nanoseconds(event.at))
+        span.add_event("exception", told, to_nanoseconds(event.at))
     if outcome != "succeeded":
         span.set_status(StatusCode.ERROR, outcome if error is None else f"{outcome}: {error}")
-    span.end(nanoseconds(event.at))
+    span.end(to_nanoseconds(event.at))
 
 
-def _describe(span: Span, instance: SagaInstance) -> None:
+def _describe_state(span: Span, instance: SagaInstance) -> None:
     """Say on the instance's span how it was left."""
     span.set_attribute("saga.state", instance.state)
     if instance.state == "failed":

@@ -1,7 +1,4 @@
-"""The demo: a file of orders that runs through three services, with an audit of the services' own files.
-
-The command line takes the saga and its services as `--saga sagafsm.demo:order --resources sagafsm.demo:resources`.
-"""
+"""The demo: the saga `sagafsm.demo:order` and its services `sagafsm.demo:resources`, as the command line names them."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import attrs
 
-from sagafsm.demo.orders import Order
+from sagafsm.demo.saga import Order
 from sagafsm.demo.services import FILES
 from sagafsm.errors import PayloadError
-from sagafsm.events import Decision, DecisionMade, StepStarted
-from sagafsm.instance import SagaInstance
-from sagafsm.payload import decode
-from sagafsm.record import StepRecord
+from sagafsm.history.events import Decision, DecisionMade, StepStarted
+from sagafsm.history.instance import SagaInstance
+from sagafsm.history.payload import decode
+from sagafsm.history.step_state import StepState
 
 SERVICES = {"reserve": "inventory", "charge": "payments", "ship": "shipping"}
 NOUNS = {"reserve": "reservation", "charge": "charge", "ship": "label"}
@@ -46,14 +46,14 @@ class Audit:
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """An entry for a step of order `reference`. It books `amounts`, by account, or undoes the entry of key `undoes`."""
+    """An entry for a step, with the total of each undo by its key. If nothing but undos exists, the number is None."""
 
     step: str
     key: str
-    number: str
-    reference: str
-    undoes: str | None
+    number: str | None
+    reference: str | None
     amounts: Counter[str] = attrs.field(factory=Counter)
+    undos: Counter[str] = attrs.field(factory=Counter)
 
     def __str__(self) -> str:
         return f"{NOUNS[self.step]} {self.number}{_describe_amounts(self.step, self.amounts)}"
@@ -61,57 +61,55 @@ class Entry:
 
 @attrs.frozen
 class Books:
-    """The books of one service: entries that were requested, their undos, and accounts (name, opening, balance)."""
+    """The books of one service: entries, accounts (name, opening, balance), and the amounts held from each account."""
 
-    requests: list[Entry]
-    undos: list[Entry]
+    entries: list[Entry]
     accounts: list[tuple[Any, ...]]
-
-    @property
-    def valid(self) -> list[Entry]:
-        """The requested entries that are not undone."""
-        undone = {undo.undoes for undo in self.undos}
-        return [entry for entry in self.requests if entry.key not in undone]
+    held: Counter[str]
 
 
 def audit(folder: Path, instances: Iterable[SagaInstance]) -> Audit:
     """Compare the services' files in `folder` with the instances of all orders, and change nothing."""
-    result = Audit()
-    try:
-        books = {step: _read_books(folder / FILES[service], step) for step, service in SERVICES.items()}
-    except sqlite3.Error as error:
-        result.problems.append(f"books cannot be read: {error}")
-        return result
-    orders = {instance.id: instance for instance in instances}
-    for instance in orders.values():
-        _check_order(instance, books, result)
-    for entry in (entry for kept in books.values() for entry in kept.requests):
-        if entry.reference not in orders:
-            result.problems.append(f"{entry} for order {entry.reference!r} belongs to no instance")
+    books: dict[str, Books] = {}
+    for step, service in SERVICES.items():
+        file = folder / FILES[service]
+        try:
+            books[step] = _read_books(file, step)
+        except sqlite3.Error as error:
+            return Audit(problems=[f"books cannot be read: {file}: {error}"])
+    result, completed = Audit(), 0
+    keys: dict[str, set[tuple[str, str]]] = {}
+    for instance in instances:
+        _audit_order(instance, books, result)
+        completed += instance.state == "completed"
+        # The saga stores a key before the call of the service, so this set is complete, even after a crash.
+        started = (event for event in instance.history if isinstance(event, StepStarted))
+        keys[instance.id] = {(event.step, event.key) for event in started}
     for step, kept in books.items():
-        result.problems += [*_check_undos(step, kept), *_check_accounts(step, kept)]
-    completed = sum(1 for instance in orders.values() if instance.state == "completed")
-    result.totals = [f"orders: {completed} of {len(orders)} completed", *_sum_up(books, result.explained)]
+        result.problems += [*_check_entries(step, kept, keys), *_check_accounts(step, kept)]
+    result.totals = [f"orders: {completed} of {len(keys)} completed", *_sum_up(books, result.explained)]
     return result
 
 
 def _read_books(file: Path, step: str) -> Books:
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+        # The undos come last: NULL is first. A fence, the undo of nothing, has no amounts, so the join leaves it out.
+        rows = db.execute("SELECT * FROM entries JOIN amounts USING (key) ORDER BY undoes, number, account").fetchall()
+        accounts = db.execute("SELECT name, opening, balance FROM accounts ORDER BY name").fetchall()
     entries: dict[str, Entry] = {}
-    try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
-            # A fence, which is the undo of nothing, has no amounts. The join leaves it out.
-            rows = db.execute("SELECT * FROM entries JOIN amounts USING (key) ORDER BY number, account").fetchall()
-            accounts = db.execute("SELECT name, opening, balance FROM accounts ORDER BY name").fetchall()
-    except sqlite3.Error as error:
-        raise type(error)(f"{file}: {error}") from error
+    held: Counter[str] = Counter()
     for key, number, reference, undoes, account, amount in rows:
-        entry = Entry(step=step, key=key, number=number, reference=reference, undoes=undoes)
-        entries.setdefault(key, entry).amounts[account] = amount
-    requests = [entry for entry in entries.values() if entry.undoes is None]
-    return Books(requests, [entry for entry in entries.values() if entry.undoes is not None], accounts)
+        booked = undoes or key
+        entry = entries.setdefault(booked, Entry(step=step, key=booked, number=number, reference=reference))
+        held[account] += amount
+        if undoes:
+            entry.undos[key] -= amount
+        else:
+            entry.amounts[account] = amount
+    return Books(list(entries.values()), accounts, held)
 
 
-def _check_order(instance: SagaInstance, books: Mapping[str, Books], result: Audit) -> None:
+def _audit_order(instance: SagaInstance, books: Mapping[str, Books], result: Audit) -> None:
     try:
         order: Order = decode(instance.input_json, Order, subject="input")
     except PayloadError as error:
@@ -119,10 +117,10 @@ def _check_order(instance: SagaInstance, books: Mapping[str, Books], result: Aud
         return
     amounts = {"reserve": order.quantities, "charge": {order.card: order.total}, "ship": {order.address.country: 1}}
     for step, record in instance.steps.items():
-        expected, why = _expect_effect(instance, record)
+        expected, why = _expect_audited_effect(instance, record)
         where = f"order {instance.id!r}, step {step!r}"
         wanted = f"a {NOUNS[step]}{_describe_amounts(step, amounts[step])}"
-        valid = [entry for entry in books[step].valid if entry.reference == instance.id]
+        valid = [entry for entry in books[step].entries if entry.reference == instance.id and not entry.undos]
         found = " and ".join(map(str, valid)) or "none"
         is_exact = [entry.amounts for entry in valid] == [amounts[step]]
         if (is_exact and expected != "gone") or (not valid and expected != "there"):
@@ -132,17 +130,11 @@ def _check_order(instance: SagaInstance, books: Mapping[str, Books], result: Aud
         else:
             words = {"there": wanted, "gone": "none", "either": f"none or {wanted}"}[expected]
             result.problems.append(f"{where}: expected {words} ({why}), found {found}")
-        # The saga stores a key before the call of the service, so this set is complete, even after a crash.
-        keys = {event.key for event in instance.history if isinstance(event, StepStarted) and event.step == step}
-        for entry in books[step].requests:
-            if entry.reference == instance.id and entry.key not in keys:
-                result.problems.append(f"{where}: {entry} is under key {entry.key!r}, which its instance never gave")
 
 
-def _expect_effect(instance: SagaInstance, record: StepRecord) -> tuple[Literal["there", "gone", "either"], str]:
+def _expect_audited_effect(instance: SagaInstance, record: StepState) -> tuple[Literal["there", "gone", "either"], str]:
     """Return whether the effect of a step must be in the books, by the order's instance alone, and the reason."""
-    made = (event for event in instance.history if isinstance(event, DecisionMade))
-    decided = {event.decision for event in made if event.step in (record.name, None)}
+    decided = {e.decision for e in instance.history if isinstance(e, DecisionMade) and e.step in (record.name, None)}
     is_repeated = record.status in ("waiting", "failed", "pending")
     if decided & _RESOLVED:
         return "either", "as an operator says"
@@ -164,30 +156,32 @@ def _expect_effect(instance: SagaInstance, record: StepRecord) -> tuple[Literal[
 
 
 def _check_accounts(step: str, books: Books) -> Iterator[str]:
-    taken: Counter[str] = Counter()
-    for entry in (*books.requests, *books.undos):
-        taken.update(entry.amounts)
+    rest = Counter(books.held)
     for name, opening, balance in books.accounts:
-        held = taken.pop(name, 0)
+        held = rest.pop(name, 0)
         if opening != balance + held and step == "reserve":
             yield f"product {name!r}: {opening} at first, but {balance} on hand + {held} reserved = {balance + held}"
         elif opening != balance + held:
             first, expected, left = map(describe_money, (opening, opening - held, balance))
             yield f"card {name!r}: {first} at first, less charges, plus refunds = {expected}, but {left} left"
-    for name, held in sorted((+taken).items()) if step == "reserve" else ():
+    for name, held in sorted((+rest).items()) if step == "reserve" else ():
         yield f"product {name!r}: {held} reserved, but there is no stock of it"
 
 
-def _check_undos(step: str, books: Books) -> Iterator[str]:
-    requests = {entry.key: entry for entry in books.requests}
+def _check_entries(step: str, books: Books, keys: dict[str, set[tuple[str, str]]]) -> Iterator[str]:
+    """Check the entries without regard to outcomes. `keys` holds the step and key of each call, by order."""
     undo, undone = UNDOS[step]
-    for key, times in Counter(entry.undoes for entry in books.undos).items():
-        total = -sum(entry.amounts.total() for entry in books.undos if entry.undoes == key)
-        words = _describe_amount(step, total)
-        if key not in requests:
-            yield f"{undo} of {words} belongs to no {NOUNS[step]} (key {key!r})"
-        elif times > 1 or total != requests[key].amounts.total():
-            yield f"{requests[key]}: {undone} {times} times, {words} in all"
+    for entry in books.entries:
+        returned = _describe_amount(step, entry.undos.total())
+        if entry.number is None:
+            yield f"{undo} of {returned} belongs to no {NOUNS[step]} (key {entry.key!r})"
+        elif entry.reference not in keys:
+            yield f"{entry} for order {entry.reference!r} belongs to no instance"
+        elif (step, entry.key) not in keys[entry.reference]:
+            where = f"order {entry.reference!r}, step {step!r}"
+            yield f"{where}: {entry} is under key {entry.key!r}, which its instance never gave"
+        if entry.number and entry.undos and (len(entry.undos) > 1 or entry.undos.total() != entry.amounts.total()):
+            yield f"{entry}: {undone} {len(entry.undos)} times, {returned} in all"
 
 
 def _sum_up(books: Mapping[str, Books], explained: Mapping[tuple[str, bool], int]) -> Iterator[str]:
@@ -198,11 +192,11 @@ def _sum_up(books: Mapping[str, Books], explained: Mapping[tuple[str, bool], int
     opening = sum(account[1] for account in books["reserve"].accounts)
     on_hand = sum(account[2] for account in books["reserve"].accounts)
     yield f"stock: {opening} units - {on_hand} on hand = {opening - on_hand} taken: {shares['reserve']}"
-    cents = sum(entry.amounts.total() for entry in books["charge"].requests)
-    back = -sum(undo.amounts.total() for undo in books["charge"].undos)
-    charged, refunded, held = map(describe_money, (cents, back, cents - back))
+    cents = sum(entry.amounts.total() for entry in books["charge"].entries)
+    left = books["charge"].held.total()
+    charged, refunded, held = map(describe_money, (cents, cents - left, left))
     yield f"money: {charged} charged - {refunded} refunded = {held} held: {shares['charge']}"
-    yield f"labels: {len(books['ship'].valid)} valid: {shares['ship']}"
+    yield f"labels: {books['ship'].held.total()} valid: {shares['ship']}"
 
 
 def describe_money(cents: int) -> str:

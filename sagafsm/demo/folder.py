@@ -35,8 +35,7 @@ def claim_folder(store_url: str, *, fresh: bool = False, with_store: bool = True
     (`with_store=False`), is used but not listed.
 
     Raises:
-        SagaError: the folder cannot be made, belongs to the demo of another store, or holds a file that the demo would
-            use or remove without having made it. No file was changed.
+        SagaError: the demo cannot use the folder, or did not make a file in it. No file was changed.
     """
     store = find_store_file(store_url)
     if store is None:

@@ -16,12 +16,10 @@ from rich.text import Text
 
 from sagafsm.demo.audit import Audit, describe_money
 from sagafsm.demo.folder import find_store_file
-from sagafsm.demo.orders import Order
-from sagafsm.errors import listed
-from sagafsm.events import CompensationStarted
-from sagafsm.instance import SagaInstance
-from sagafsm.payload import decode
-from sagafsm.record import Block
+from sagafsm.demo.saga import Order
+from sagafsm.errors import format_list
+from sagafsm.history.instance import SagaInstance
+from sagafsm.history.payload import decode
 
 REASONS = {"reserve": "goods put back by hand", "charge": "refunded by hand", "ship": "label voided by hand"}
 # Words and spaces, without a character that a shell expands.
@@ -39,7 +37,7 @@ def show_progress(console: Console, total: int) -> Iterator[Callable[[SagaInstan
         def show(instance: SagaInstance) -> None:
             outcome = describe_outcome(instance)
             if not console.is_terminal:
-                _print(console, f"{instance.id}  {outcome}")
+                console.print(Text(f"{instance.id}  {outcome}"))
             counts[outcome.split()[0].rstrip(",")] += 1
             description = ", ".join(f"{count} {word}" for word, count in counts.items())
             progress.update(task, advance=1, description=description)
@@ -51,20 +49,20 @@ def print_report(console: Console, instances: Sequence[SagaInstance], *, others:
     """Print outcomes, failures and stuck orders. `others` is the number of other orders in the store."""
     columns = ("outcome", Column("orders", justify="right"), Column("amount", justify="right", no_wrap=True))
     outcomes = Table(*columns, title="Orders by outcome", title_justify="left")
-    groups: dict[str, list[SagaInstance]] = {}
+    counts, amounts = Counter[str](), Counter[str]()
     for instance in instances:
-        groups.setdefault(describe_outcome(instance), []).append(instance)
-    for outcome, group in groups.items():
-        outcomes.add_row(outcome, str(len(group)), _describe_total(group))
+        order: Order = decode(instance.input_json, Order, subject="input")
+        counts[describe_outcome(instance)] += 1
+        amounts[describe_outcome(instance)] += order.total
+    for outcome, count in counts.items():
+        outcomes.add_row(outcome, str(count), describe_money(amounts[outcome]))
     outcomes.add_section()
-    outcomes.add_row("all", str(len(instances)), _describe_total(instances))
+    outcomes.add_row("all", str(len(instances)), describe_money(amounts.total()))
     console.print(outcomes)
-    failures = _list_failures(instances)
-    if failures.row_count:
-        console.print(failures)
+    _print_failures(console, [instance for instance in instances if instance.state == "failed"])
     for instance in instances:
         if not instance.is_at_rest:
-            _print_stuck(console, instance, store_url)
+            _print_demo_stuck_order(console, instance, store_url)
     if others:
         console.print(f"The store holds {others} more orders of earlier runs; the audit covers them too.")
 
@@ -78,68 +76,56 @@ def describe_outcome(instance: SagaInstance) -> str:
     return "blocked" if instance.blocked else "unfinished"
 
 
-def _describe_total(instances: Sequence[SagaInstance]) -> str:
-    orders: list[Order] = [decode(instance.input_json, Order, subject="input") for instance in instances]
-    return describe_money(sum(order.total for order in orders))
-
-
-def _list_failures(instances: Sequence[SagaInstance]) -> Table:
+def _print_failures(console: Console, instances: Sequence[SagaInstance]) -> None:
     narrow = [Column(name, no_wrap=True) for name in ("order", "failed at", "compensated")]
     columns = (*narrow[:2], Column("cause", ratio=1), narrow[2])
     table = Table(*columns, title="Failed orders", title_justify="left")
-    for instance in (instance for instance in instances if instance.state == "failed"):
-        begun = dict.fromkeys(event.step for event in instance.history if isinstance(event, CompensationStarted))
-        undone = [step for step in begun if instance.steps[step].undo == "undone"]
+    for instance in instances:
+        undone = [step for step in reversed(instance.started) if instance.steps[step].undo == "undone"]
         left = [f"left: {residue.step}" for residue in instance.residue]
         step = instance.cause.step if instance.cause else None
-        effects = listed((*undone, *left), none="nothing to undo")
-        table.add_row(*map(Text, (instance.id, step or "-", _describe_cause(instance), effects)))
-    return table
+        effects = format_list((*undone, *left), none="nothing to undo")
+        table.add_row(*map(Text, (instance.id, step or "-", _describe_demo_cause(instance), effects)))
+    if instances:
+        console.print(table)
 
 
-def _describe_cause(instance: SagaInstance) -> str:
-    cause = instance.cause
-    return "abandoned" if cause is None else str(cause.error or cause)
+def _describe_demo_cause(instance: SagaInstance) -> str:
+    return "abandoned" if instance.cause is None else str(instance.cause.error or instance.cause)
 
 
-def _print_stuck(console: Console, instance: SagaInstance, store_url: str) -> None:
-    """Print why an order does not go on, with the command that settles it."""
-    for block in instance.blocked:
+def _print_demo_stuck_order(console: Console, instance: SagaInstance, store_url: str) -> None:
+    """Print why an order does not go on, with the command for the most likely decision."""
+    if instance.blocked:
+        # The steps run one after another, so no more than one of them can be blocked.
+        (block,) = instance.blocked
         why = instance.errors[-1] if instance.errors else block.reason
-        back = f"goes back ({_describe_cause(instance)}), but " if instance.cause else ""
+        back = f"goes back ({_describe_demo_cause(instance)}), but " if instance.cause else ""
         need = f"{back}step {block.step!r} needs a decision ({block.reason}): {why}"
-        _print(console, f"{instance.id} is blocked: {need}", "yellow")
-        _print(console, f"decisions: {listed(block.decisions)}; for instance")
-        _print_command(console, _choose_decision(instance, block), store_url)
-    if not instance.blocked:
-        _print(console, f"{instance.id} is unfinished in {instance.state}; it goes on with", "yellow")
-        _print_command(console, ["resume", instance.id], store_url)
-
-
-def _choose_decision(instance: SagaInstance, block: Block) -> list[str]:
-    """Return the command for the most likely decision."""
-    which = ["--step", block.step] if len(instance.blocked) > 1 else []
-    if "resolve(undone)" in block.decisions:
-        return ["resolve", instance.id, *which, "--undone", "--reason", REASONS[block.step]]
-    return ["retry" if "retry" in block.decisions else "compensate", instance.id, *which]
-
-
-def _print_command(console: Console, words: Sequence[str], store_url: str) -> None:
+        console.print(Text(f"{instance.id} is blocked: {need}", "yellow"))
+        console.print(Text(f"decisions: {format_list(block.decisions)}; for instance"))
+        words = ["retry" if "retry" in block.decisions else "compensate", instance.id]
+        if "resolve(undone)" in block.decisions:
+            words = ["resolve", instance.id, "--undone", "--reason", REASONS[block.step]]
+    else:
+        console.print(Text(f"{instance.id} is unfinished in {instance.state}; it goes on with", "yellow"))
+        words = ["resume", instance.id]
     if find_store_file(store_url) is None:
-        _print(console, f"  (nothing: store {store_url} ends with this process; use one in a file)")
+        console.print(Text(f"  (nothing: store {store_url} ends with this process; use one in a file)"))
     else:
         where = ("--saga", "sagafsm.demo:order", "--store", store_url, "--resources", "sagafsm.demo:resources")
-        _print(console, f"  {quote_command(['sagafsm', *words, *where])}", "bold", soft_wrap=True)
+        # A long line is not broken, so that it can be copied.
+        console.print(Text(f"  {quote_command(['sagafsm', *words, *where])}", "bold"), soft_wrap=True)
 
 
 def print_interrupted(console: Console, orders: Path | None, store_url: str) -> None:
     """Print how to go on after an interrupt."""
     if find_store_file(store_url) is None:
-        _print(console, f"interrupted; store {store_url} ends with this process", "yellow")
+        console.print(Text(f"interrupted; store {store_url} ends with this process", "yellow"))
     else:
-        _print(console, "interrupted; nothing is lost, it goes on with", "yellow")
+        console.print(Text("interrupted; nothing is lost, it goes on with", "yellow"))
         words = ["sagafsm", "demo", *([] if orders is None else [str(orders)]), "--store", store_url]
-        _print(console, f"  {quote_command(words)}", "bold", soft_wrap=True)
+        console.print(Text(f"  {quote_command(words)}", "bold"), soft_wrap=True)
 
 
 def quote_command(words: Sequence[str]) -> str:
@@ -149,12 +135,7 @@ def quote_command(words: Sequence[str]) -> str:
 
 def print_audit(console: Console, found: Audit, folder: Path) -> None:
     """Print the result of an audit. The verdict comes last."""
-    _print(console, f"Audit of the participants' own files in {folder}", "italic")
+    console.print(Text(f"Audit of the participants' own files in {folder}", "italic"))
     for line in found.lines:
-        style = "bold green" if line == "balanced" else "red" if line.lstrip() in found.problems else None
-        _print(console, line, style, soft_wrap=not console.is_terminal)
-
-
-def _print(console: Console, text: str, style: str | None = None, *, soft_wrap: bool = False) -> None:
-    """Print text as it is. With `soft_wrap` a long line is not broken, so that a command can be copied."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=soft_wrap)
+        style = "bold green" if line == "balanced" else "red" if line.lstrip() in found.problems else ""
+        console.print(Text(line, style), soft_wrap=not console.is_terminal)

@@ -1,26 +1,66 @@
-"""The saga of an order: reserve the goods, charge the card, ship the parcel. Each step has its undo and its probe."""
+"""The saga of an order: reserve the goods, charge the card, ship the parcel. Its input comes from a file of orders."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
 
 import attrs
 
-from sagafsm.context import Context
-from sagafsm.demo.orders import Order
-from sagafsm.demo.services import CarrierBusy, Inventory, Payments, Receipt, Shipping
-from sagafsm.outcome import NOT_DONE, Done
-from sagafsm.retry import Retry
+from sagafsm.core.context import Context
+from sagafsm.core.outcomes import NOT_DONE, Done
+from sagafsm.definition.retry import Retry
+from sagafsm.definition.validation import check_label
+from sagafsm.demo.services import Address, CarrierBusy, Inventory, Payments, Shipping
+from sagafsm.errors import PayloadError, SagaError
+from sagafsm.history.payload import decode
 from sagafsm.saga import Saga
 
+SHIPPED_ORDERS = files("sagafsm.demo").joinpath("orders.jsonl")
+SHOWN_PROBLEMS = 10
 SOON = timedelta(milliseconds=20)
 
 
-@attrs.frozen(kw_only=True)
-class Charge(Receipt):
-    """The receipt of a charge, with the amount in euro cents."""
+def _check_positive(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{attribute.name} is {value}, which is less than 1")
 
-    amount: int
+
+@attrs.frozen(kw_only=True)
+class Line:
+    """A quantity of one product. `unit_price` is in euro cents."""
+
+    sku: str
+    quantity: int = attrs.field(validator=_check_positive)
+    unit_price: int = attrs.field(validator=_check_positive)
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """An order of a customer, with the address of the parcel and the token of the card that pays."""
+
+    id: str
+    customer: str
+    lines: tuple[Line, ...]
+    address: Address
+    card: str
+
+    @property
+    def total(self) -> int:
+        """The price of the order in euro cents."""
+        return sum(line.quantity * line.unit_price for line in self.lines)
+
+    @property
+    def quantities(self) -> Mapping[str, int]:
+        """The quantity of each product, by sku."""
+        wanted: Counter[str] = Counter()
+        for line in self.lines:
+            wanted[line.sku] += line.quantity
+        return wanted
 
 
 # After a crash the probe asks the service whether the action happened. If the probe fails too, the action is called
@@ -29,8 +69,8 @@ order = Saga("order", resources=("inventory", "payments", "shipping"), in_doubt=
 
 
 @order.step(title="Reserve the goods")
-def reserve(input: Order, inventory: Inventory, ctx: Context) -> Receipt:
-    """Reserve the goods."""
+def reserve(input: Order, inventory: Inventory, ctx: Context) -> str:
+    """Reserve the goods, and return the number of the reservation."""
     return inventory.book(ctx.idempotency_key, input.quantities, reference=ctx.instance_id)
 
 
@@ -48,10 +88,9 @@ def is_reserved(inventory: Inventory, ctx: Context) -> object:
 
 
 @order.step(title="Charge the card")
-def charge(input: Order, payments: Payments, ctx: Context) -> Charge:
+def charge(input: Order, payments: Payments, ctx: Context) -> str:
     """Charge the card."""
-    receipt = payments.book(ctx.idempotency_key, {input.card: input.total}, reference=ctx.instance_id)
-    return Charge(id=receipt.id, amount=input.total)
+    return payments.book(ctx.idempotency_key, {input.card: input.total}, reference=ctx.instance_id)
 
 
 @charge.compensation(retry=Retry(3, backoff=SOON))
@@ -61,14 +100,14 @@ def refund(payments: Payments, ctx: Context) -> None:
 
 
 @charge.probe
-def is_charged(input: Order, payments: Payments, ctx: Context) -> object:
+def is_charged(payments: Payments, ctx: Context) -> object:
     """Find out whether the card is charged: a bank that answers too late may still have booked the charge."""
     found = payments.find(ctx.action_key)
-    return NOT_DONE if found is None else Done(Charge(id=found.id, amount=input.total))
+    return NOT_DONE if found is None else Done(found)
 
 
 @order.step(title="Ship the parcel", retry=Retry(5, backoff=SOON, on=(CarrierBusy,)))
-def ship(input: Order, shipping: Shipping, ctx: Context) -> Receipt:
+def ship(input: Order, shipping: Shipping, ctx: Context) -> str:
     """Make a label, and ask a busy depot again."""
     return shipping.make_label(ctx.idempotency_key, input.address, reference=ctx.instance_id)
 
@@ -84,3 +123,53 @@ def is_shipped(shipping: Shipping, ctx: Context) -> object:
     """Find out whether the label exists."""
     found = shipping.find(ctx.action_key)
     return NOT_DONE if found is None else Done(found)
+
+
+def read_orders(path: Path | None = None) -> tuple[Order, ...]:
+    """Read the orders of a file. Without a path, read the orders that come with sagafsm.
+
+    Raises:
+        SagaError: the message names the file, and each bad line with its number and problem.
+    """
+    source = path or SHIPPED_ORDERS
+    orders: dict[str, tuple[int, Order]] = {}
+    problems: list[str] = []
+    try:
+        for number, line in enumerate(source.read_bytes().splitlines(), start=1):
+            try:
+                if line.strip():
+                    order = _read_order(line)
+                    first, _ = orders.setdefault(order.id, (number, order))
+                    if first != number:
+                        raise ValueError(f"order {order.id!r} stands in line {first} already")
+            except ValueError as problem:
+                problems.append(f"line {number}: {problem}")
+    except OSError as error:
+        problems.append(error.strerror or str(error))
+    if not (orders or problems):
+        problems.append("no order in it")
+    if problems:
+        hidden = len(problems) - SHOWN_PROBLEMS
+        lines = [*problems[:SHOWN_PROBLEMS], *([f"and {hidden} more"] if hidden > 0 else [])]
+        raise SagaError("\n  ".join((f"orders in {source} cannot be read, nothing was run:", *lines)))
+    return tuple(order for _, order in orders.values())
+
+
+def _read_order(line: bytes) -> Order:
+    """Read the order in one line. Every problem is a `ValueError`."""
+    try:
+        plain = json.loads(line.decode())
+        if not isinstance(plain, dict):
+            raise PayloadError("the order", "$", f"no JSON object but {type(plain).__name__}")
+        order: Order = decode(line.decode(), Order, subject="the order")
+    except PayloadError as error:
+        where = error.path.removeprefix("$").removeprefix(".")
+        raise ValueError(f"{where}: {error.problem}" if where else error.problem) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start + 1}") from error
+    except ValueError as error:
+        raise ValueError(f"no JSON: {error}") from error
+    check_label(order.id, "id")
+    if not order.lines:
+        raise ValueError("does not fit Order: lines is empty")
+    return order

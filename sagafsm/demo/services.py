@@ -33,6 +33,7 @@ DEPOTS: dict[str, int] = _DATA["depots"]
 # nothing. With `answers_late` the bank books a charge, but the caller's time runs out before the answer.
 CARDS: dict[str, dict[str, Any]] = _DATA["cards"]
 _SCHEMA = """
+PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
 CREATE TABLE IF NOT EXISTS accounts (name TEXT PRIMARY KEY, opening INTEGER NOT NULL, balance INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, number TEXT, reference TEXT, undoes TEXT);
 CREATE TABLE IF NOT EXISTS amounts (key TEXT, account TEXT, amount INTEGER NOT NULL, PRIMARY KEY (key, account));
@@ -84,19 +85,12 @@ class CarrierBusy(Refused):
     """503: the depot has no capacity now, and may have some later."""
 
 
-@attrs.frozen(kw_only=True)
-class Receipt:
-    """The answer to a request: the number of its entry in the books, as in "ch-0017"."""
-
-    id: str
-
-
 class Service:
     """A service with a file of its own, which carries out each request once, by the request's key.
 
     An entry books amounts from accounts, all in one commit: after a crash the file holds all of an entry or nothing.
     An undo is an entry with the negative amounts. Its `undoes` names the key of the undone entry, and no request may
-    use that key again. `pace` is the time that a call takes. A service is safe to call from any thread.
+    use that key again. `pace` is the time that a call takes. Any thread may call a service, and close it twice.
     """
 
     PREFIX: ClassVar[str]
@@ -107,35 +101,28 @@ class Service:
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         # A service that is dropped without `close` must not leave an open connection to the garbage collector.
-        weakref.finalize(self, self._connection.close)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
+        self.close = weakref.finalize(self, self._connection.close)
+        if self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'fences'").fetchone():
+            raise SagaError(f"{path} is of an older sagafsm's demo (begin anew with sagafsm demo --fresh)")
+        # No transaction: each statement can be repeated, so the next start completes what a kill cut off.
+        self._connection.executescript(_SCHEMA)
         with self._transaction() as db:
-            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'fences'").fetchone():
-                raise SagaError(f"{path} is of an older sagafsm's demo (begin anew with sagafsm demo --fresh)")
-            # One statement at a time: `executescript` would commit the transaction first.
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
             rows = [(name, opening, opening) for name, opening in self.ACCOUNTS.items()]
             db.executemany("INSERT OR IGNORE INTO accounts VALUES (?, ?, ?)", rows)
 
-    def close(self) -> None:
-        """Close the file. Closing twice is allowed."""
-        self._connection.close()
-
-    def book(self, key: str, amounts: Mapping[str, int], *, reference: str) -> Receipt:
-        """Book `amounts`, by account, for `reference`. The same key again gets the same receipt and books nothing.
+    def book(self, key: str, amounts: Mapping[str, int], *, reference: str) -> str:
+        """Book `amounts`, by account, for `reference`, and return the entry's number. The same key again books nothing.
 
         Raises:
             Refused: nothing is booked.
             TimeoutError: the entry is booked, but the answer did not arrive in time.
         """
         with self._transaction() as db:
-            if _is_undone(db, key):
+            if self._is_undone(db, key):
                 raise KeyFenced(f"key {key!r} is fenced: what it stands for has been undone")
             known = db.execute("SELECT number FROM entries WHERE key = ?", (key,)).fetchone()
             if known:
-                return Receipt(id=known[0])
+                return str(known[0])
             count = db.execute("SELECT COUNT(*) FROM entries WHERE undoes IS NULL").fetchone()[0]
             number = f"{self.PREFIX}-{count + 1:04}"
             db.execute("INSERT INTO entries VALUES (?, ?, ?, NULL)", (key, number, reference))
@@ -143,31 +130,34 @@ class Service:
                 self._add_amount(db, key, number, account, amount)
         for account in amounts:
             self._check_answer(account)
-        return Receipt(id=number)
+        return number
 
     def undo(self, key: str, *, action_key: str) -> None:
         """Take back the entry under `action_key` once, and fence the key, even if no entry was booked under it."""
         with self._transaction() as db:
-            if _is_undone(db, action_key):
+            if self._is_undone(db, action_key):
                 return
             db.execute("INSERT INTO entries VALUES (?, NULL, NULL, ?)", (key, action_key))
             booked = "SELECT number, account, amount FROM entries JOIN amounts USING (key) WHERE key = ?"
             for number, account, amount in db.execute(booked, (action_key,)).fetchall():
                 self._add_amount(db, key, number, account, -amount)
 
-    def find(self, key: str) -> Receipt | None:
-        """Return the receipt of the entry under `key`; None if no such entry exists or the entry was undone."""
+    def find(self, key: str) -> str | None:
+        """Return the number of the entry under `key`; None if no such entry exists or the entry was undone."""
         with self._transaction() as db:
             row = db.execute("SELECT number FROM entries WHERE key = ?", (key,)).fetchone()
-            return None if row is None or _is_undone(db, key) else Receipt(id=row[0])
+            return None if row is None or self._is_undone(db, key) else str(row[0])
+
+    def _is_undone(self, db: sqlite3.Connection, key: str) -> bool:
+        return db.execute("SELECT 1 FROM entries WHERE undoes = ?", (key,)).fetchone() is not None
 
     def _add_amount(self, db: sqlite3.Connection, key: str, number: str, account: str, amount: int) -> None:
         row = db.execute("SELECT balance FROM accounts WHERE name = ?", (account,)).fetchone()
-        self._check(number, account, amount, row[0] if row else None)
+        self._check(number, account, amount, row[0] if row else 0)
         db.execute("UPDATE accounts SET balance = balance - ? WHERE name = ?", (amount, account))
         db.execute("INSERT INTO amounts VALUES (?, ?, ?)", (key, account, amount))
 
-    def _check(self, number: str, account: str, amount: int, balance: int | None) -> None:
+    def _check(self, number: str, account: str, amount: int, balance: int) -> None:
         """Raise the refusal if the service does not book `amount`, which is negative for an undo of entry `number`."""
 
     def _check_answer(self, account: str) -> None:
@@ -185,18 +175,14 @@ class Service:
         time.sleep(half)
 
 
-def _is_undone(db: sqlite3.Connection, key: str) -> bool:
-    return db.execute("SELECT 1 FROM entries WHERE undoes = ?", (key,)).fetchone() is not None
-
-
 class Inventory(Service):
     """The warehouse. Each product is an account, and its balance is the number of units on hand."""
 
     PREFIX = "r"
     ACCOUNTS = STOCK
 
-    def _check(self, number: str, account: str, amount: int, balance: int | None) -> None:  # noqa: ARG002
-        if balance is None:
+    def _check(self, number: str, account: str, amount: int, balance: int) -> None:  # noqa: ARG002
+        if account not in STOCK:
             raise UnknownProduct(f"no product {account!r} in the warehouse")
         if balance < amount:
             raise OutOfStock(f"{amount} of {account!r} wanted, {balance} on hand")
@@ -208,13 +194,11 @@ class Payments(Service):
     PREFIX = "ch"
     ACCOUNTS: ClassVar[Mapping[str, int]] = {token: card["funds"] for token, card in CARDS.items()}
 
-    def _check(self, number: str, account: str, amount: int, balance: int | None) -> None:
-        if balance is None:
-            raise CardDeclined(f"card {account!r} declined: no such card")
-        card, is_refund = CARDS[account], amount < 0
-        if is_refund and not card.get("takes_refunds", True):
+    def _check(self, number: str, account: str, amount: int, balance: int) -> None:
+        card = CARDS.get(account, {"refusal": "no such card"})
+        if amount < 0 and not card.get("takes_refunds", True):
             raise RefundRefused(f"bank of card {account!r} takes no refund of charge {number!r}: the account is closed")
-        if not is_refund and ("refusal" in card or balance < amount):
+        if amount >= 0 and ("refusal" in card or balance < amount):
             raise CardDeclined(f"card {account!r} declined: {card.get('refusal', 'insufficient funds')}")
 
     def _check_answer(self, account: str) -> None:
@@ -227,7 +211,7 @@ class Shipping(Service):
 
     PREFIX = "lb"
 
-    def make_label(self, key: str, address: Address, *, reference: str) -> Receipt:
+    def make_label(self, key: str, address: Address, *, reference: str) -> str:
         """Make a label for a parcel to `address`. After `CarrierBusy`, a later call under the same key may succeed."""
         country, where = address.country, f"no delivery to {address.street}, {address.city} ({address.country})"
         if country not in DEPOTS:

@@ -1,6 +1,6 @@
 """For notebooks: `inspect` one instance, live, and the `console` of all that an orchestrator has."""
 
-from sagafsm.notebook.inspector.inspector import inspect
-from sagafsm.notebook.store_console.console import console
+from sagafsm.notebook.console.console import console
+from sagafsm.notebook.inspector.inspect import inspect
 
 __all__ = ["console", "inspect"]

@@ -9,16 +9,15 @@ from typing import Any, TypeVar
 import attrs
 from hypothesis import strategies as st
 
-from sagafsm.definition import InDoubt
+from sagafsm.definition.definition import HasDefinition
+from sagafsm.definition.validation import InDoubt
 from sagafsm.errors import RequestError
-from sagafsm.steps import Defined
-from sagafsm.store import open_store
-from sagafsm.testing.drawn import DrawnSaga, DrawnStep
-from sagafsm.verify.runs import Outcome
-from sagafsm.verify.schedule import Operator, Schedule, Turns
-from sagafsm.verify.trials import Scenario, Trials, extensions, setting_of
-from sagafsm.verify.watch import Watch, Watched
-from sagafsm.verify.world import factory_of
+from sagafsm.testing.generated_sagas import DrawnSaga, DrawnStep
+from sagafsm.verify.explore.trials import Scenario, Trials, extend_schedule, make_setup
+from sagafsm.verify.schedule import OperatorPolicy, Schedule, Turns
+from sagafsm.verify.simulate.run import RunResult
+from sagafsm.verify.simulate.watchdog import Watchdog, WatchedThread
+from sagafsm.verify.simulate.world import make_world_factory
 
 T = TypeVar("T")
 TIME_LIMIT = timedelta(seconds=5)
@@ -105,7 +104,7 @@ def _nested(name: str) -> st.SearchStrategy[DrawnStep]:
 
 
 def fault_schedules(
-    saga: Defined,
+    saga: HasDefinition,
     world: Any,
     *,
     inputs: Sequence[Any] | None = None,
@@ -139,42 +138,44 @@ def fault_schedules(
 class _Rehearsal:
     """Runs a saga with what was drawn so far, to see what it comes by; each run on a thread of its own."""
 
-    def __init__(self, saga: Defined, world: Any, inputs: Sequence[Any], signals: Mapping[str, Any]) -> None:
-        self.watch = Watch(TIME_LIMIT)
-        setting = setting_of(saga, type(open_store("memory://")), signals, self.watch.awaited)
-        self.trials = Trials(setting, self.watch, float("inf"), frozenset())
-        self.factory, self.inputs = factory_of(world), inputs
+    def __init__(self, saga: HasDefinition, world: Any, inputs: Sequence[Any], signals: Mapping[str, Any]) -> None:
+        self.watch = Watchdog(TIME_LIMIT)
+        setup = make_setup(saga, signals, self.watch.run_awaitable)
+        self.trials = Trials(setup, self.watch, float("inf"), frozenset())
+        self.factory, self.inputs = make_world_factory(world), inputs
         self.scenarios: list[Scenario] = []
 
-    def extensions(self, schedule: Schedule) -> list[Schedule]:
+    def list_extensions(self, schedule: Schedule) -> list[Schedule]:
         """The schedules of one fault more that every input comes by."""
-        found = self._watched(lambda: self._outcomes(schedule))
-        first, *others = [list(extensions(outcome, first=not schedule.faults)) for outcome in found]
+        found = self._run_watched(lambda: self._run_inputs(schedule))
+        first, *others = [list(extend_schedule(outcome, first=not schedule.faults)) for outcome in found]
         return [one for one in first if all(one in other for other in others)]
 
-    def _outcomes(self, schedule: Schedule) -> list[Outcome]:
+    def _run_inputs(self, schedule: Schedule) -> list[RunResult]:
         if not self.scenarios:
-            self.scenarios = [self.trials.scenario(number, one, self.factory) for number, one in enumerate(self.inputs)]
+            self.scenarios = [
+                self.trials.make_scenario(number, one, self.factory) for number, one in enumerate(self.inputs)
+            ]
         outcomes = [self.trials.run(scenario, schedule) for scenario in self.scenarios]
-        self.trials.setting.memory.lose()
+        self.trials.setup.memory.reset()
         return outcomes
 
-    def _watched(self, work: Callable[[], T]) -> T:
+    def _run_watched(self, work: Callable[[], T]) -> T:
         def give_up() -> T:
             raise RequestError(
                 f"a step did not return within {TIME_LIMIT.total_seconds():g} s; give its call a timeout"
             )
 
-        return Watched(self.watch, work).wait(give_up)
+        return WatchedThread(self.watch, work).wait(give_up)
 
 
 @st.composite
 def _schedules(draw: st.DrawFn, rehearsal: _Rehearsal, max_faults: int) -> str:
     turns: Turns = draw(st.sampled_from(["first", "last"]))
-    operator: Operator = draw(st.sampled_from(["truth", "compensate"]))
+    operator: OperatorPolicy = draw(st.sampled_from(["truth", "compensate"]))
     schedule = Schedule(turns=turns, operator=operator)
     for _ in range(draw(st.integers(1, max_faults))):
-        longer = rehearsal.extensions(schedule)
+        longer = rehearsal.list_extensions(schedule)
         if not longer:
             break
         schedule = draw(st.sampled_from(longer))

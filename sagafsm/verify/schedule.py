@@ -1,17 +1,18 @@
-"""Where faults are injected, and which: schedules, which are text, so that one survives edits of the saga."""
+"""Schedules: which faults a run gets, and where. A schedule is text, so that it survives edits of the saga."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import attrs
 
-from sagafsm.errors import RequestError, listed
+from sagafsm.errors import RequestError, format_list
 
-Kind = Literal[
+FaultKind = Literal[
     "raise_before",
     "raise_after",
     "down",
@@ -26,9 +27,9 @@ Kind = Literal[
     "twice",
     "withhold",
 ]
-# From the simplest to tell to the hardest: what the minimiser tries in place of another.
-KINDS: tuple[Kind, ...] = get_args(Kind)
-WORDS: dict[str, str] = {
+# From the simplest to explain to the hardest: a schedule shrinks towards the first.
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+FAULT_LABELS: dict[str, str] = {
     "raise_before": "refused",
     "raise_after": "done, but times out",
     "down": "down until healed",
@@ -46,7 +47,7 @@ WORDS: dict[str, str] = {
 
 Grade = Literal["raise", "doubt", "crash", "store", "cancel", "compensation", "duplicate", "late"]
 GRADES: tuple[Grade, ...] = get_args(Grade)
-_GRADE_OF: dict[Kind, Grade] = {
+_GRADE_OF: dict[FaultKind, Grade] = {
     "raise_before": "raise",
     "down": "raise",
     "withhold": "raise",
@@ -63,14 +64,14 @@ _GRADE_OF: dict[Kind, Grade] = {
 }
 
 Turns = Literal["first", "last"]
-Operator = Literal["truth", "compensate"]
-_BESIDE = re.compile(r"beside=(?P<order>[01]*)/(?P<first>[1-9]\d*)/(?P<second>[1-9]\d*)")
-_FAULT = re.compile(r"(?P<label>[^#=;\s]+)#(?P<number>[1-9]\d*)(?:@(?P<life>[1-9]\d*))?=(?P<kind>\w+)")
+OperatorPolicy = Literal["truth", "compensate"]
+_CONCURRENT_PAIR = re.compile(r"beside=(?P<order>[01]*)/(?P<first>[1-9]\d*)/(?P<second>[1-9]\d*)")
+_FAULT = re.compile(r"(?P<label>[^#=;\s]+)#(?P<number>[1-9]\d*)(?:@(?P<process>[1-9]\d*))?=(?P<kind>\w+)")
 
 
 @attrs.frozen(order=True)
-class Point:
-    """A place where a run can be hit: the `number`-th time that `label` comes by in one incarnation, `life`.
+class FaultPoint:
+    """A place for a fault: the `number`-th time that a process, by its number, reaches `label`.
 
     `label` is "charge.action/stripe.charge" for a call of a resource, "charge.action" for a call of a step's function,
     "charge.commit/StepSucceeded" for an append to the store, which is named for its first event.
@@ -78,29 +79,36 @@ class Point:
 
     label: str
     number: int = 1
-    life: int = 1
+    process_number: int = 1
 
     def __str__(self) -> str:
-        return f"{self.label}#{self.number}" + (f"@{self.life}" if self.life > 1 else "")
+        return f"{self.label}#{self.number}" + (f"@{self.process_number}" if self.process_number > 1 else "")
 
     @property
     def path(self) -> str:
-        """The step, by its path; "" for what concerns the instance as a whole."""
-        return split(self.label)[0]
+        """The step, by its path; "" if the point concerns the whole instance."""
+        return split_label(self.label)[0]
 
     @property
     def role(self) -> str:
-        """What is hit: "action", "compensation", "probe", "commit" or "signal"."""
-        return split(self.label)[1]
+        """The part of the step: "action", "compensation", "probe", "commit" or "signal"."""
+        return split_label(self.label)[1]
 
     @property
     def call(self) -> str:
         """The resource's method, as "stripe.charge", or the first event of the append; "" for a function as a whole."""
-        return split(self.label)[2]
+        return split_label(self.label)[2]
 
 
-def split(label: str) -> tuple[str, str, str]:
-    """A label's path, role and call."""
+@functools.lru_cache(maxsize=10_000)
+def build_path(instance_id: str, step: str | None = None) -> str:
+    """Return the path of a step, or of a nested instance; "" for the root itself."""
+    nested = instance_id.partition("/")[2]
+    return "/".join(filter(None, (nested, step)))
+
+
+def split_label(label: str) -> tuple[str, str, str]:
+    """Split a label into path, role and call."""
     path, _, rest = label.partition(".") if "." in label else ("", "", label)
     role, _, call = rest.partition("/")
     return path, role, call
@@ -110,8 +118,8 @@ def split(label: str) -> tuple[str, str, str]:
 class Fault:
     """One fault at one point."""
 
-    point: Point
-    kind: Kind
+    point: FaultPoint
+    kind: FaultKind
 
     def __str__(self) -> str:
         return f"{self.point}={self.kind}"
@@ -123,8 +131,8 @@ class Fault:
 
 
 @attrs.frozen
-class Beside:
-    """Two instances at once over one world: whose command is next, as "0110", then in turns.
+class ConcurrentPair:
+    """Two instances at once over one world: `order` says whose command is next, as "0110"; then they alternate.
 
     `refused`: which call of a resource by an action is refused, of the first instance and of the second.
     """
@@ -147,8 +155,8 @@ class Schedule:
 
     faults: tuple[Fault, ...] = ()
     turns: Turns = "first"
-    operator: Operator = "truth"
-    beside: Beside | None = None
+    operator: OperatorPolicy = "truth"
+    beside: ConcurrentPair | None = None
 
     def __str__(self) -> str:
         words = [str(fault) for fault in self.faults]
@@ -185,16 +193,16 @@ class Schedule:
                 name, _, value = part.partition("=")
                 free[name] = value
                 continue
-            if (match := _BESIDE.fullmatch(part)) is not None:
-                free["beside"] = Beside(match["order"], (int(match["first"]), int(match["second"])))
+            if (match := _CONCURRENT_PAIR.fullmatch(part)) is not None:
+                free["beside"] = ConcurrentPair(match["order"], (int(match["first"]), int(match["second"])))
                 continue
-            faults.append(_fault(part))
+            faults.append(_parse_fault(part))
         if faults and "beside" in free:
             raise RequestError(f"{str(free['beside'])!r} is a schedule by itself: two instances meet no further faults")
         return cls(tuple(faults), **free)
 
 
-def _fault(part: str) -> Fault:
+def _parse_fault(part: str) -> Fault:
     match = _FAULT.fullmatch(part)
     if match is None:
         raise RequestError(
@@ -202,20 +210,22 @@ def _fault(part: str) -> Fault:
             "or turns=last, or operator=compensate)"
         )
     kind = match["kind"]
-    if kind not in KINDS:
-        raise RequestError(f"{part!r} asks for a fault {kind!r} that there is not (there are: {listed(KINDS)})")
-    point = Point(match["label"], int(match["number"]), int(match["life"] or 1))
-    return Fault(point, next(known for known in KINDS if known == kind))
+    if kind not in FAULT_KINDS:
+        raise RequestError(
+            f"{part!r} asks for a fault {kind!r} that there is not (there are: {format_list(FAULT_KINDS)})"
+        )
+    point = FaultPoint(match["label"], int(match["number"]), int(match["process"] or 1))
+    return Fault(point, next(known for known in FAULT_KINDS if known == kind))
 
 
-def nearest(point: Point, known: Iterable[Point]) -> Point | None:
+def find_nearest(point: FaultPoint, known: Iterable[FaultPoint]) -> FaultPoint | None:
     """The point of those known that a name most likely means; None when there is none at all."""
     by_text = {str(other): other for other in known}
     found = difflib.get_close_matches(str(point), by_text, n=1, cutoff=0.0)
     return by_text[found[0]] if found else None
 
 
-def faults_at(point: Point, *, intercepted: bool) -> Sequence[Kind]:
+def list_fault_kinds(point: FaultPoint, *, intercepted: bool) -> Sequence[FaultKind]:
     """What is tried at a point; `intercepted`: the function there calls resources, which are points of their own."""
     if point.call.endswith(("__exit__", "__aexit__")):
         # What it ends may be a transaction or a mere connection: that it is refused says nothing of what is done.
@@ -223,7 +233,7 @@ def faults_at(point: Point, *, intercepted: bool) -> Sequence[Kind]:
     match point.role, bool(point.call):
         case "commit", _ if point.call == "InstanceCreated":
             # There is nothing to be cancelled before the root is created.
-            fits: tuple[Kind, ...] = ("cancel", "duplicate") if point.path else ("duplicate",)
+            fits: tuple[FaultKind, ...] = ("cancel", "duplicate") if point.path else ("duplicate",)
             return ("crash", "crash_after", "store_fail", "store_ambiguous", *fits)
         case "commit", _:
             return ("crash", "crash_after", "store_fail", "store_ambiguous", "cancel", "duplicate")

@@ -6,12 +6,18 @@ import sys
 
 import pytest
 
-from sagafsm import events as e
 from sagafsm.errors import StoreConflict, StoreError
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from sagafsm.testing import StoreContract
-from sagafsm.testing.contract.base import ALICE, LEASE
-from sagafsm.testing.histories import completed, created, history, numbered, started
+from sagafsm.testing.sample_histories import (
+    make_history,
+    make_instance_completed,
+    make_instance_created,
+    make_step_started,
+    number_events,
+)
+from sagafsm.testing.store_contract.base import ALICE, LEASE
 from sagafsm_adapters.memory import MemoryStore
 
 
@@ -45,15 +51,15 @@ def test_a_url_that_says_more_is_refused(url):
 def test_two_stores_share_nothing():
     """Each store is a world of its own."""
     one, other = MemoryStore(), MemoryStore()
-    one.create("o-1", history("o-1"))
+    one.create("o-1", make_history("o-1"))
     assert other.find() == ()
 
 
 def test_conflicts_say_whole_sentences(memory_store):
     """A conflict names the instance, how it stands, and what was expected."""
-    token = memory_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
-    one = numbered((started(),), after=1)
-    two = numbered((started(),), after=2)
+    token = memory_store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
+    one = number_events((make_step_started(),), after=1)
+    two = number_events((make_step_started(),), after=2)
     for call, message in (
         (
             lambda: memory_store.append("o-1", two, expected_version=2, token=token),
@@ -76,10 +82,12 @@ def test_conflicts_say_whole_sentences(memory_store):
 
 def test_events_that_do_not_fit_are_refused(memory_store):
     """Numbers that do not go on, an empty batch, a strange beginning: nothing of it is stored."""
-    token = memory_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
+    token = memory_store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
     for call, message in (
         (
-            lambda: memory_store.append("o-1", numbered((completed(),), after=2), expected_version=1, token=token),
+            lambda: memory_store.append(
+                "o-1", number_events((make_instance_completed(),), after=2), expected_version=1, token=token
+            ),
             "instance 'o-1' lacks event 2: InstanceCompleted numbered 3 follows instead",
         ),
         (
@@ -87,11 +95,11 @@ def test_events_that_do_not_fit_are_refused(memory_store):
             "instance 'o-1' was given no events to store",
         ),
         (
-            lambda: memory_store.create("o-2", (completed(),)),
+            lambda: memory_store.create("o-2", (make_instance_completed(),)),
             "a history begins with InstanceCreated, not with InstanceCompleted",
         ),
         (
-            lambda: memory_store.create("o-2", (created("o-3"),)),
+            lambda: memory_store.create("o-2", (make_instance_created("o-3"),)),
             "instance 'o-2' cannot begin with the history of instance 'o-3'",
         ),
         (lambda: memory_store.import_(()), "a history begins with InstanceCreated, not with None"),
@@ -100,7 +108,7 @@ def test_events_that_do_not_fit_are_refused(memory_store):
             call()
         assert str(caught.value) == message
     assert memory_store.find() == (memory_store.load("o-1").summary,)
-    assert memory_store.history("o-1") == history("o-1")
+    assert memory_store.history("o-1") == make_history("o-1")
 
 
 class Interrupted(BaseException):
@@ -110,9 +118,9 @@ class Interrupted(BaseException):
 @pytest.mark.parametrize("line", range(1, 41))
 def test_an_interrupt_leaves_before_or_after(memory_store, line):
     """Ctrl-C at any line of an append: the instance is as it was before, or as it is after, and goes on."""
-    token = memory_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
+    token = memory_store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
     before = memory_store.load("o-1")
-    end = numbered((e.InstanceCompleted(state="completed"),), after=1)
+    end = number_events((e.InstanceCompleted(state="completed"),), after=1)
     seen = 0
 
     def interrupt(frame, event, _):

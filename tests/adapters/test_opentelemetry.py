@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, SagaInstance, open_store
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from support.bench import Bench, is_async
 from support.clock import NOON, FakeClock
@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from sagafsm_adapters import opentelemetry as adapter
+from sagafsm_adapters import opentelemetry
 from sagafsm_adapters.opentelemetry import Tracing
 
 Script = dict[str, list[Any]]
@@ -449,7 +449,7 @@ def test_close_ends_what_was_left(memory: Store) -> None:
 
 def test_only_so_many_are_open(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that was not heard of for longest ends first."""
-    monkeypatch.setattr(adapter, "OPEN_AT_MOST", 2)
+    monkeypatch.setattr(opentelemetry, "MAX_OPEN_INSTANCES", 2)
     bench, _, process = bench_of(memory, a={}, b={}, c={})
     for n in (1, 2, 3):
         bench.ask("start", bench.saga, "mug", id=f"o-{n}")

@@ -13,8 +13,15 @@ from sqlmodel import SQLModel
 from sagafsm.errors import StoreConflict, StoreError
 from sagafsm.store import Store
 from sagafsm.testing import StoreContract
-from sagafsm.testing.contract.base import ALICE, LEASE
-from sagafsm.testing.histories import completed, created, every_event, history, numbered, started
+from sagafsm.testing.sample_histories import (
+    make_every_event,
+    make_history,
+    make_instance_completed,
+    make_instance_created,
+    make_step_started,
+    number_events,
+)
+from sagafsm.testing.store_contract.base import ALICE, LEASE
 from sagafsm_adapters.sql import SqlStore
 from sagafsm_adapters.sql import rows as reading
 from sagafsm_adapters.sql.tables import Base
@@ -50,7 +57,7 @@ def test_it_is_a_store(sql_store, tmp_path):
 def test_what_is_stored_outlives_the_store(tmp_path):
     """A second process, or this one later, finds all of it."""
     with closing(open_at(tmp_path)) as store:
-        store.import_(every_event("o-1"))
+        store.import_(make_every_event("o-1"))
         before = store.load("o-1")
     with closing(open_at(tmp_path)) as store:
         assert before == store.load("o-1")
@@ -64,7 +71,7 @@ def test_the_global_metadata_has_none_of_our_tables():
 
 def test_the_tables_hold_what_a_person_can_read(sql_store, tmp_path):
     """States are words, moments are fixed-width UTC text, bodies are JSON."""
-    sql_store.create("o-1", history("o-1", started()))
+    sql_store.create("o-1", make_history("o-1", make_step_started()))
     assert [("o-1", "order", "running:reserve", 2, "2026-03-01T12:00:02.123456+00:00")] == rows(
         tmp_path, "SELECT id, saga, state, version, updated_at FROM sagafsm_instances"
     )
@@ -77,13 +84,13 @@ def test_the_tables_hold_what_a_person_can_read(sql_store, tmp_path):
 
 def test_moments_are_of_one_width(sql_store, tmp_path):
     """Without microseconds or in another zone: the text has the same width, so that it sorts as time does."""
-    sql_store.create("o-1", (created("o-1", at=datetime(2026, 1, 1, tzinfo=UTC)),))
+    sql_store.create("o-1", (make_instance_created("o-1", at=datetime(2026, 1, 1, tzinfo=UTC)),))
     assert [("2026-01-01T00:00:00.000000+00:00",)] == rows(tmp_path, "SELECT created_at FROM sagafsm_instances")
 
 
 def test_first_tokens_are_random(sql_store):
     """Instances begin with a token that nobody can guess from another, and go on by one."""
-    tokens = [sql_store.create(f"o-{number}", history(f"o-{number}")) for number in range(50)]
+    tokens = [sql_store.create(f"o-{number}", make_history(f"o-{number}")) for number in range(50)]
     assert 50 == len(set(tokens))
     assert all(0 < token <= 2**40 for token in tokens)
     assert tokens[0] + 1 == sql_store.claim("o-0", owner=ALICE, lease=LEASE)
@@ -91,8 +98,8 @@ def test_first_tokens_are_random(sql_store):
 
 def test_conflicts_say_whole_sentences(sql_store):
     """A conflict names the instance, how it stands, and what was expected."""
-    token = sql_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
-    one, two = numbered((started(),), after=1), numbered((started(),), after=2)
+    token = sql_store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
+    one, two = number_events((make_step_started(),), after=1), number_events((make_step_started(),), after=2)
     for call, message in (
         (
             lambda: sql_store.append("o-1", two, expected_version=2, token=token),
@@ -111,10 +118,12 @@ def test_conflicts_say_whole_sentences(sql_store):
 
 def test_events_that_do_not_fit_are_refused(sql_store):
     """Numbers that do not go on, an empty batch, a strange beginning, an impossible history: nothing is stored."""
-    token = sql_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
+    token = sql_store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
     for call, message in (
         (
-            lambda: sql_store.append("o-1", numbered((completed(),), after=2), expected_version=1, token=token),
+            lambda: sql_store.append(
+                "o-1", number_events((make_instance_completed(),), after=2), expected_version=1, token=token
+            ),
             "instance 'o-1' lacks event 2: InstanceCompleted numbered 3 follows instead",
         ),
         (
@@ -122,12 +131,12 @@ def test_events_that_do_not_fit_are_refused(sql_store):
             "instance 'o-1' was given no events to store",
         ),
         (
-            lambda: sql_store.create("o-2", (completed(),)),
+            lambda: sql_store.create("o-2", (make_instance_completed(),)),
             "a history begins with InstanceCreated, not with InstanceCompleted",
         ),
         (lambda: sql_store.import_(()), "a history begins with InstanceCreated, not with None"),
         (
-            lambda: sql_store.import_(history("o-2", started("pack"))),
+            lambda: sql_store.import_(make_history("o-2", make_step_started("pack"))),
             "instance 'o-2' has a history that cannot be: KeyError('pack')",
         ),
     ):
@@ -135,7 +144,7 @@ def test_events_that_do_not_fit_are_refused(sql_store):
             call()
         assert message == str(caught.value)
     assert ["o-1"] == [row.id for row in sql_store.find()]
-    assert history("o-1") == sql_store.history("o-1")
+    assert make_history("o-1") == sql_store.history("o-1")
 
 
 # Positive controls ----------------------------------------------------------------------------------------------------
@@ -151,9 +160,9 @@ class Careless(SqlStore):
         if summary.length == expected_version:
             self.gate.wait()
             with self._connections.writing() as cursor:
-                version = self._row(cursor, instance_id)["version"]
-                numbers = numbered(events, after=version)
-                cursor.executemany(self._sql.insert_event.text, reading.event_rows(instance_id, numbers))
+                version = self._read_row(cursor, instance_id)["version"]
+                numbers = number_events(events, after=version)
+                cursor.executemany(self._sql.insert_event.text, reading.make_event_rows(instance_id, numbers))
                 cursor.execute(
                     "UPDATE sagafsm_instances SET version = ? WHERE id = ?", (version + len(events), instance_id)
                 )

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from sagafsm.errors import StoreError
-from sagafsm.testing.contract.base import ALICE, LEASE
-from sagafsm.testing.histories import completed, history, numbered, started
-from sagafsm.testing.racing import race
+from sagafsm.testing.races import race
+from sagafsm.testing.sample_histories import make_history, make_instance_completed, make_step_started, number_events
+from sagafsm.testing.store_contract.base import ALICE, LEASE
 from sagafsm_adapters.sql import SqlStore
 from support.sqlite_files import open_at, rows, url_of
-from support.tracing import interrupted_at
+from support.tracing import in_own_thread, interrupted_at
 
 
 @pytest.fixture
@@ -33,17 +33,19 @@ def open_files(folder):
 
 def test_every_thread_has_a_connection_of_its_own(sql_store):
     """Two threads never share a connection, and one thread always has the same."""
-    mine = sql_store._connections.held()
-    theirs = race([lambda: (sql_store._connections.held(), sql_store._connections.held())] * 2)
+    mine = sql_store._connections.get_thread_connection()
+    theirs = race(
+        [lambda: (sql_store._connections.get_thread_connection(), sql_store._connections.get_thread_connection())] * 2
+    )
     assert all(first is second for first, second in theirs)
     assert 3 == len({id(mine), *(id(first) for first, _ in theirs)})
-    assert mine is sql_store._connections.held()
+    assert mine is sql_store._connections.get_thread_connection()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
 def test_threads_come_and_go_without_leaving_connections(sql_store, tmp_path):
     """A connection is closed when its thread ends, without waiting for a garbage collection."""
-    sql_store.create("o-1", history("o-1"))
+    sql_store.create("o-1", make_history("o-1"))
     race([lambda: sql_store.load("o-1")])
     before = open_files(tmp_path)
     gc.disable()
@@ -89,25 +91,26 @@ def test_a_closed_store_says_so(tmp_path):
     with pytest.raises(StoreError) as caught:
         store.load("o-1")
     assert message == str(caught.value)
-    assert [message] == [str(error) for error in race([lambda: store.create("o-1", history("o-1"))])]
+    assert [message] == [str(error) for error in race([lambda: store.create("o-1", make_history("o-1"))])]
 
 
 def test_a_store_that_nobody_closes_leaves_no_warning(tmp_path):
     """A store that is forgotten closes its connections as it goes (a warning would fail this test)."""
     store = open_at(tmp_path)
-    store.create("o-1", history("o-1"))
+    store.create("o-1", make_history("o-1"))
     del store
     gc.collect()
 
 
+@in_own_thread
 def test_an_interrupt_anywhere_leaves_all_or_nothing(sql_store, tmp_path):
     """Ctrl-C at any line of an append: all of it is stored or nothing, no lock is left behind, and work goes on."""
     line, interrupts = 0, 0
     while True:
         line += 1
         instance_id = f"o-{line}"
-        token = sql_store.create(instance_id, history(instance_id), owner=ALICE, lease=LEASE)
-        end = numbered((started(), completed()), after=1)
+        token = sql_store.create(instance_id, make_history(instance_id), owner=ALICE, lease=LEASE)
+        end = number_events((make_step_started(), make_instance_completed()), after=1)
 
         def append(instance_id=instance_id, end=end, token=token):
             return sql_store.append(instance_id, end, expected_version=1, token=token)
@@ -116,18 +119,19 @@ def test_an_interrupt_anywhere_leaves_all_or_nothing(sql_store, tmp_path):
         interrupts += hit
         # What the driver does next, on the same thread: it reloads.
         stored = sql_store.load(instance_id)
-        assert not sql_store._connections.held().raw.in_transaction
+        assert not sql_store._connections.get_thread_connection().raw.in_transaction
         with closing(open_at(tmp_path, "timeout=0&synchronous=OFF")) as other:
-            other.create(f"beside-{line}", history(f"beside-{line}"))
+            other.create(f"beside-{line}", make_history(f"beside-{line}"))
         if stored.summary.length == 1:
-            assert (history(instance_id), ALICE) == (stored.instance.history, stored.summary.owner)
+            assert (make_history(instance_id), ALICE) == (stored.instance.history, stored.summary.owner)
             append()
-        assert (*history(instance_id), *end) == sql_store.history(instance_id)
+        assert (*make_history(instance_id), *end) == sql_store.history(instance_id)
         if not hit:
             break
     assert interrupts > 40
 
 
+@in_own_thread
 def test_an_interrupt_while_a_connection_opens_leaves_none_open(tmp_path):
     """Ctrl-C at any line of opening: the next try works (a connection left open would warn and fail this test)."""
     line = 0
@@ -142,7 +146,7 @@ def test_an_interrupt_while_a_connection_opens_leaves_none_open(tmp_path):
     gc.collect()
     assert line > 20
     with closing(open_at(tmp_path)) as store:
-        store.create("o-1", history("o-1"))
+        store.create("o-1", make_history("o-1"))
 
 
 def test_a_connection_never_crosses_a_fork(tmp_path):
@@ -150,11 +154,11 @@ def test_a_connection_never_crosses_a_fork(tmp_path):
     script = f"""
 import os, sys, threading, warnings
 warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-from sagafsm.testing.contract.base import ALICE, LEASE
-from sagafsm.testing.histories import completed, history, numbered, started
+from sagafsm.testing.store_contract.base import ALICE, LEASE
+from sagafsm.testing.sample_histories import make_history, make_instance_completed, make_step_started, number_events
 from sagafsm_adapters.sql import SqlStore
 store = SqlStore.from_url({url_of(tmp_path, "synchronous=OFF")!r})
-token = store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
+token = store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
 ready, done = threading.Event(), threading.Event()
 def hold():
     store.load("o-1")
@@ -163,16 +167,16 @@ def hold():
 thread = threading.Thread(target=hold)
 thread.start()
 ready.wait()
-parents = id(store._connections.held().raw)
+parents = id(store._connections.get_thread_connection().raw)
 child = os.fork()
 if child == 0:
-    held = store._connections.held()
+    held = store._connections.get_thread_connection()
     assert id(held.raw) != parents and held.raw.process == os.getpid()
-    store.append("o-1", numbered((started(),), after=1), expected_version=1, token=token)
+    store.append("o-1", number_events((make_step_started(),), after=1), expected_version=1, token=token)
     store.close()
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
-assert store.append("o-1", numbered((completed(),), after=2), expected_version=2, token=token) == 3
+assert store.append("o-1", number_events((make_instance_completed(),), after=2), expected_version=2, token=token) == 3
 done.set()
 thread.join()
 store.close()
@@ -184,7 +188,7 @@ store.close()
     assert (0, "") == (done.returncode, done.stderr)
     assert [("ok",)] == rows(tmp_path, "PRAGMA integrity_check")
     with closing(open_at(tmp_path)) as store:
-        assert history("o-1", started(), completed()) == store.history("o-1")
+        assert make_history("o-1", make_step_started(), make_instance_completed()) == store.history("o-1")
 
 
 def test_many_processes_append_to_one_file(tmp_path):
@@ -194,7 +198,7 @@ import sys
 from datetime import timedelta
 from sagafsm.errors import StoreConflict
 from sagafsm.store import Owner
-from sagafsm.testing.histories import numbered, succeeded
+from sagafsm.testing.sample_histories import make_step_succeeded, number_events
 from sagafsm_adapters.sql import SqlStore
 store = SqlStore.from_url({url_of(tmp_path, "synchronous=OFF&timeout=30")!r})
 me, appended = Owner(name=sys.argv[1], process=sys.argv[1]), 0
@@ -204,13 +208,13 @@ while appended < 10:
     except StoreConflict:
         continue
     version = store.load("o-1").summary.length
-    store.append("o-1", numbered((succeeded(),), after=version), expected_version=version, token=token)
+    store.append("o-1", number_events((make_step_succeeded(),), after=version), expected_version=version, token=token)
     store.release("o-1", token=token)
     appended += 1
 store.close()
 """
     with closing(SqlStore.from_url(url_of(tmp_path))) as store:
-        store.create("o-1", history("o-1", started()))
+        store.create("o-1", make_history("o-1", make_step_started()))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     children = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", script, name], stderr=subprocess.PIPE, env=environment)

@@ -9,9 +9,15 @@ from contextlib import closing
 import pytest
 
 from sagafsm.errors import SagaError, StoreError
+from sagafsm.history.event_codec import compute_checksum
 from sagafsm.orchestrator import Orchestrator
-from sagafsm.testing.contract.base import ALICE, LEASE
-from sagafsm.testing.histories import cancel, completed, history, started
+from sagafsm.testing.sample_histories import (
+    make_cancel_requested,
+    make_history,
+    make_instance_completed,
+    make_step_started,
+)
+from sagafsm.testing.store_contract.base import ALICE, LEASE
 from sagafsm_adapters.sql import rows as reading
 from support.sqlite_files import behind, body_of, flipped, open_at, rows, url_of, with_flipped_bit
 
@@ -36,7 +42,7 @@ def outcome(store, instance_id="o-1"):
 @pytest.fixture
 def flippable(tmp_path):
     with closing(open_at(tmp_path)) as store:
-        store.import_(history("o-1", started(), cancel("r-1"), completed()))
+        store.import_(make_history("o-1", make_step_started(), make_cancel_requested("r-1"), make_instance_completed()))
     return tmp_path
 
 
@@ -115,7 +121,7 @@ def opened_outcome(folder):
 )  # fmt: skip
 def test_a_damaged_history_is_named(sql_store, tmp_path, statement, problem):
     """What is missing, doubled or changed in a history is named by load and by history; find still works."""
-    sql_store.import_(history("o-1", started(), completed()))
+    sql_store.import_(make_history("o-1", make_step_started(), make_instance_completed()))
     rows(tmp_path, statement)
     for read in (sql_store.load, sql_store.history):
         with pytest.raises(StoreError) as caught:
@@ -139,7 +145,7 @@ def test_a_damaged_history_is_named(sql_store, tmp_path, statement, problem):
 )
 def test_a_row_that_its_history_contradicts_is_named(sql_store, tmp_path, change, problem):
     """The row is checked against the folded history: the history is the truth."""
-    sql_store.import_(history("o-1", started(), completed()))
+    sql_store.import_(make_history("o-1", make_step_started(), make_instance_completed()))
     rows(tmp_path, f"UPDATE sagafsm_instances SET {change}")
     with pytest.raises(StoreError) as caught:
         sql_store.load("o-1")
@@ -153,7 +159,7 @@ def test_a_row_that_its_history_contradicts_is_named(sql_store, tmp_path, change
 )  # fmt: skip
 def test_a_claim_that_was_changed_is_named(sql_store, tmp_path, change):
     """Nothing else tells of a claim: a lease moved by a century would hide its instance, a token its owner."""
-    token = sql_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
+    token = sql_store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
     rows(tmp_path, f"UPDATE sagafsm_instances SET {change}")
     for call in (sql_store.load, functools.partial(sql_store.claim, owner=ALICE, lease=LEASE, replacing=token)):
         with pytest.raises(StoreError) as caught:
@@ -164,9 +170,9 @@ def test_a_claim_that_was_changed_is_named(sql_store, tmp_path, change):
 
 def test_an_event_of_a_newer_sagafsm_is_named(sql_store, tmp_path):
     """A kind of event that is not known here is no damage, and the error says so."""
-    sql_store.import_(history("o-1", started()))
+    sql_store.import_(make_history("o-1", make_step_started()))
     body = '{"type":"StepTeleported"}'
-    check = reading.checksum("o-1", 2, body)
+    check = compute_checksum("o-1", 2, body)
     rows(tmp_path, f"UPDATE sagafsm_events SET body = '{body}', checksum = {check} WHERE number = 2")
     with pytest.raises(StoreError) as caught:
         sql_store.load("o-1")
@@ -186,8 +192,8 @@ def test_an_event_of_a_newer_sagafsm_is_named(sql_store, tmp_path):
 )  # fmt: skip
 def test_a_damaged_mailbox_is_named(sql_store, tmp_path, statement, problem):
     """Mail that was changed or lost is an error; otherwise its owner would look for it for ever."""
-    sql_store.create("o-1", history("o-1"))
-    sql_store.post("o-1", cancel("r-1"))
+    sql_store.create("o-1", make_history("o-1"))
+    sql_store.post("o-1", make_cancel_requested("r-1"))
     rows(tmp_path, statement)
     with pytest.raises(StoreError) as caught:
         sql_store.mail("o-1")
@@ -197,7 +203,7 @@ def test_a_damaged_mailbox_is_named(sql_store, tmp_path, statement, problem):
 def test_a_row_without_a_moment_hides_no_other(sql_store, tmp_path):
     """A damaged row is listed, tells of its damage when it is loaded, and stops nobody else's recovery (law 11)."""
     for name in ("o-1", "o-2", "o-3"):
-        sql_store.create(name, history(name))
+        sql_store.create(name, make_history(name))
     rows(tmp_path, "UPDATE sagafsm_instances SET updated_at = 'yesterday' WHERE id = 'o-2'")
     assert ["o-1", "o-2", "o-3"] == [summary.id for summary in sql_store.find()]
     with pytest.raises(StoreError) as caught:

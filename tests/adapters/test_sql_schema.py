@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sagafsm.errors import StoreError
-from sagafsm.testing.histories import history
-from sagafsm.testing.racing import race
-from sagafsm_adapters.sql import schema
+from sagafsm.testing.races import race
+from sagafsm.testing.sample_histories import make_history
+from sagafsm_adapters.sql import tables
 from sagafsm_adapters.sql.tables import SCHEMA_VERSION
 from support.sqlite_files import open_at, rows, url_of
 
@@ -34,18 +34,18 @@ def fail(cursor: Any) -> None:
 def newer(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let sagafsm know more schemas than today, by these migrations."""
 
-    def know(*migrations: schema.Migration | None) -> None:
-        monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + len(migrations))
-        monkeypatch.setattr(schema, "MIGRATIONS", (*(None,) * SCHEMA_VERSION, *migrations))
+    def know(*migrations: tables.SchemaMigration | None) -> None:
+        monkeypatch.setattr(tables, "SCHEMA_VERSION", SCHEMA_VERSION + len(migrations))
+        monkeypatch.setattr(tables, "MIGRATIONS", (*(None,) * SCHEMA_VERSION, *migrations))
 
     return know
 
 
 @pytest.fixture
 def folder(tmp_path: Any) -> Any:
-    """A folder with a file of today's schema, in which an instance is."""
+    """A folder with a file of today's tables, in which an instance is."""
     with closing(open_at(tmp_path)) as store:
-        store.create("o-1", history("o-1"))
+        store.create("o-1", make_history("o-1"))
     return tmp_path
 
 
@@ -58,8 +58,8 @@ def colours_in(folder: Any) -> list[Any]:
 
 
 def test_each_older_schema_has_its_place() -> None:
-    """The migration at index n leads from schema n, so that there is one place for each older schema."""
-    assert SCHEMA_VERSION == len(schema.MIGRATIONS)
+    """The migration at index n leads from schema n, so that there is one place for each older tables."""
+    assert SCHEMA_VERSION == len(tables.MIGRATIONS)
 
 
 def test_an_older_file_is_migrated_in_order(folder: Any, newer: Any) -> None:
@@ -67,7 +67,7 @@ def test_an_older_file_is_migrated_in_order(folder: Any, newer: Any) -> None:
     newer(add_colour, paint)
     for _ in range(2):
         with closing(open_at(folder)) as store:
-            assert history("o-1") == store.history("o-1")
+            assert make_history("o-1") == store.history("o-1")
     assert [(LAST,)] == version_in(folder)
     assert [("red",)] == colours_in(folder)
 

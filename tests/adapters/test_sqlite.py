@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sagafsm.errors import StoreError
-from sagafsm.testing.contract.base import ALICE, LEASE
-from sagafsm.testing.histories import history, numbered, started, succeeded
-from sagafsm.testing.racing import race
+from sagafsm.testing.races import race
+from sagafsm.testing.sample_histories import make_history, make_step_started, make_step_succeeded, number_events
+from sagafsm.testing.store_contract.base import ALICE, LEASE
 from sagafsm_adapters.sql import SqlStore
 from sagafsm_adapters.sql.tables import SCHEMA_VERSION
 from support.sqlite_files import behind, open_at, rows, url_of
@@ -36,7 +36,7 @@ def refusal(call, *arguments, **named):
 
 
 def pragma(store, name):
-    return store._connections.held().raw.execute(f"PRAGMA {name}").fetchone()[0]
+    return store._connections.get_thread_connection().raw.execute(f"PRAGMA {name}").fetchone()[0]
 
 
 # Options and pragmas --------------------------------------------------------------------------------------------------
@@ -118,13 +118,13 @@ def test_a_url_that_cannot_be_meant_is_refused(url, message, tmp_path, monkeypat
 def test_a_read_only_url_reads_and_does_not_write(tmp_path):
     """SQLite's own options pass through: `mode=ro` opens the file for reading."""
     with closing(open_at(tmp_path)) as store:
-        store.create("o-1", history("o-1"))
+        store.create("o-1", make_history("o-1"))
         url = f"sqlite:///file:{tmp_path}/saga.db?mode=ro&uri=true"
         with closing(SqlStore.from_url(url)) as reader:
-            assert history("o-1") == reader.history("o-1")
+            assert make_history("o-1") == reader.history("o-1")
             assert (
                 f"store {url!r} is read-only; nothing was written (check the permissions of the file and its folder)"
-                == refusal(reader.create, "o-2", history("o-2"))
+                == refusal(reader.create, "o-2", make_history("o-2"))
             )
         assert ["o-1"] == [row.id for row in store.find()]
 
@@ -133,10 +133,10 @@ def test_a_relative_url_means_one_file(tmp_path, monkeypatch):
     """The file is the one meant when the store was opened, wherever the process goes and whichever thread asks."""
     monkeypatch.chdir(tmp_path)
     with closing(SqlStore.from_url("sqlite:///saga.db")) as store:
-        store.create("o-1", history("o-1"))
+        store.create("o-1", make_history("o-1"))
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
-        assert [history("o-1")] == race([lambda: store.history("o-1")])
+        assert [make_history("o-1")] == race([lambda: store.history("o-1")])
         assert [] == list((tmp_path / "elsewhere").iterdir())
 
 
@@ -147,7 +147,7 @@ def test_a_database_of_the_users_own_keeps_its_tables(tmp_path):
         connection.execute("CREATE TABLE product (name TEXT)")
         connection.execute("INSERT INTO product VALUES ('mug')")
     with closing(open_at(tmp_path)) as store:
-        store.create("o-1", history("o-1"))
+        store.create("o-1", make_history("o-1"))
     assert rows_before == rows(tmp_path, "SELECT name FROM product")
 
 
@@ -197,7 +197,7 @@ def test_a_malformed_file_is_named(tmp_path):
     """A file that was cut off is refused."""
     with closing(open_at(tmp_path, "synchronous=OFF")) as store:
         for number in range(300):
-            store.create(f"o-{number}", history(f"o-{number}"))
+            store.create(f"o-{number}", make_history(f"o-{number}"))
     file = tmp_path / "saga.db"
     file.write_bytes(file.read_bytes()[: 12 * 4096])
 
@@ -253,27 +253,29 @@ def test_a_lock_is_waited_for_and_then_named(tmp_path):
     """Whoever holds the file longer than the timeout is blamed; reading goes on; nothing was written."""
     url = url_of(tmp_path, "timeout=0.05")
     with closing(SqlStore.from_url(url)) as store, behind(tmp_path) as other:
-        token = store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
+        token = store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
         other.execute("BEGIN IMMEDIATE")
         assert (
             f"store {url!r} is locked: another process has held it for longer than timeout=0.05 s "
             f"(let it finish, or allow more in the URL)"
-        ) == refusal(store.append, "o-1", numbered((started(),), after=1), expected_version=1, token=token)
-        assert history("o-1") == store.history("o-1")
+        ) == refusal(
+            store.append, "o-1", number_events((make_step_started(),), after=1), expected_version=1, token=token
+        )
+        assert make_history("o-1") == store.history("o-1")
         other.execute("ROLLBACK")
-        assert 2 == store.append("o-1", numbered((started(),), after=1), expected_version=1, token=token)
+        assert 2 == store.append("o-1", number_events((make_step_started(),), after=1), expected_version=1, token=token)
 
 
 def test_a_full_disk_is_named_and_what_was_stored_stays(sql_store, tmp_path):
     """When there is no room nothing is written; when there is room again, all goes on."""
-    token = sql_store.create("o-1", history("o-1"), owner=ALICE, lease=LEASE)
-    sql_store._connections.held().raw.execute("PRAGMA max_page_count = 1")
-    large = numbered((succeeded("reserve", f'"{"x" * 100_000}"'),), after=1)
+    token = sql_store.create("o-1", make_history("o-1"), owner=ALICE, lease=LEASE)
+    sql_store._connections.get_thread_connection().raw.execute("PRAGMA max_page_count = 1")
+    large = number_events((make_step_succeeded("reserve", f'"{"x" * 100_000}"'),), after=1)
     assert f"store {url_of(tmp_path)!r} is on a full disk; nothing was written (make room, then resume)" == refusal(
         sql_store.append, "o-1", large, expected_version=1, token=token
     )
-    assert history("o-1") == sql_store.history("o-1")
-    sql_store._connections.held().raw.execute("PRAGMA max_page_count = 1000000")
+    assert make_history("o-1") == sql_store.history("o-1")
+    sql_store._connections.get_thread_connection().raw.execute("PRAGMA max_page_count = 1000000")
     assert 2 == sql_store.append("o-1", large, expected_version=1, token=token)
 
 
@@ -281,10 +283,10 @@ def test_a_file_that_cannot_grow_is_named(tmp_path, monkeypatch):
     """An error of input or output says which, and nothing was written."""
     code = """
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        store.create("o-2", (created("o-2", input_json='"' + "x" * 200_000 + '"'),))
+        store.create("o-2", (make_instance_created("o-2", input_json='"' + "x" * 200_000 + '"'),))
     """
     with closing(open_at(tmp_path)) as store:
-        store.create("o-1", history("o-1"))
+        store.create("o-1", make_history("o-1"))
         assert (
             f"store {url_of(tmp_path)!r} cannot be read or written: disk I/O error, SQLITE_IOERR_WRITE "
             f"(check the disk, then resume)"
@@ -321,7 +323,7 @@ def test_missing_permissions_are_named(file_mode, folder_mode, message):
             open_at(folder).close()
             (folder / "saga.db").chmod(file_mode)
         folder.chmod(folder_mode)
-        answer = in_child(url_of(folder), 'store.create("o-1", history("o-1"))', user=NOBODY)
+        answer = in_child(url_of(folder), 'store.create("o-1", make_history("o-1"))', user=NOBODY)
         assert f"store {url_of(folder)!r} {message}" == answer
 
 
@@ -331,7 +333,7 @@ def in_child(url, code, user=None):
     script = f"""
 import os, resource, sys
 from sagafsm.errors import StoreError
-from sagafsm.testing.histories import created, history
+from sagafsm.testing.sample_histories import make_history, make_instance_created
 from sagafsm_adapters.sql import SqlStore
 from sagafsm_adapters.sql.tables import SCHEMA_VERSION
 {"" if user is None else f"os.setgid({user}), os.setuid({user})"}

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stored import v0_1
 from typer.testing import CliRunner
 
 from sagafsm import Orchestrator, SagaInstance
 from sagafsm.cli.commands import app
+from stored import v0_1
 from support.clock import FakeClock
 
 # Every instance of the file: state, blocks, mail, and the types of its errors.

@@ -11,7 +11,7 @@ from benchmarks.bench import Bench
 from benchmarks.measuring import Figure, Measured, Spent, interleaved, median, ratio, spent, wall_us
 from benchmarks.workload import INPUT, ids, saga_of
 from sagafsm import Orchestrator, Saga, open_store
-from sagafsm.events import InstanceCreated
+from sagafsm.history.events import InstanceCreated
 
 
 def measure(bench: Bench) -> Measured:

@@ -8,7 +8,7 @@ import time
 from benchmarks.bench import Bench
 from benchmarks.measuring import Figure, Measured
 from sagafsm import Orchestrator, Saga, SagaInstance
-from sagafsm.reprs import as_html
+from sagafsm.display import as_html
 from support.browser import browsing, missing
 from support.inspector_page import Bench as Page
 

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from demo_worlds import (
+
+from sagafsm.demo.audit import Audit, audit
+from sagafsm.demo.services import FILES, open_services
+from sagafsm.history import events as e
+from sagafsm.history.instance import SagaInstance
+from support.demo_worlds import (
     AT_ONCE,
     ORDER,
     act,
@@ -24,11 +29,6 @@ from demo_worlds import (
     undoing,
     undone,
 )
-
-from sagafsm import events as e
-from sagafsm.demo.audit import Audit, audit
-from sagafsm.demo.services import FILES, open_services
-from sagafsm.instance import SagaInstance
 
 ONE, TWO, THREE = numbered("o-1"), numbered("o-2"), numbered("o-3")
 RESERVED = "reservation r-0001 of 1 kettle, 2 mug-stone"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from demo_worlds import AT_ONCE
 
 from sagafsm.demo.folder import LIST, claim_folder, find_store_file, resources
 from sagafsm.errors import SagaError
+from support.demo_worlds import AT_ONCE
 
 BOOKS = ("inventory.db", "payments.db", "shipping.db")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sagafsm.demo.orders import SHIPPED_ORDERS, Order, read_orders
+from sagafsm.demo.saga import SHIPPED_ORDERS, Order, read_orders
 from sagafsm.demo.services import CARDS, DEPOTS, STOCK
 from sagafsm.errors import SagaError
-from sagafsm.payload import decode, encode
+from sagafsm.history.payload import decode, encode
 
 GOOD = {
     "id": "o-1",

@@ -7,10 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from demo_worlds import ORDER, completed, done, failed, instance_of, numbered, started, stuck, undoing
 from rich.console import Console
 
-from sagafsm import events as e
 from sagafsm.demo.audit import Audit, describe_money
 from sagafsm.demo.output import (
     describe_outcome,
@@ -20,7 +18,9 @@ from sagafsm.demo.output import (
     quote_command,
     show_progress,
 )
-from sagafsm.instance import SagaInstance
+from sagafsm.history import events as e
+from sagafsm.history.instance import SagaInstance
+from support.demo_worlds import ORDER, completed, done, failed, instance_of, numbered, started, stuck, undoing
 
 URL = "sqlite:///sagafsm-demo/saga.db"
 WHERE = f"--saga sagafsm.demo:order --store {URL} --resources sagafsm.demo:resources"

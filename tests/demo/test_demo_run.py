@@ -10,19 +10,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from demo_worlds import AT_ONCE
 from rich.console import Console
 
 from sagafsm.demo import order as order_saga
 from sagafsm.demo import resources
 from sagafsm.demo.audit import audit
-from sagafsm.demo.orders import SHIPPED_ORDERS, Order
 from sagafsm.demo.output import describe_outcome
 from sagafsm.demo.run import MOST_KILLS, run_demo
+from sagafsm.demo.saga import SHIPPED_ORDERS, Order
 from sagafsm.demo.services import CARDS, Payments, Shipping
 from sagafsm.errors import InputMismatch, SagaError
-from sagafsm.instance import SagaInstance
+from sagafsm.history.instance import SagaInstance
 from sagafsm.orchestrator import Orchestrator
+from support.demo_worlds import AT_ONCE
 
 FAILED = {
     "o-1005": ("reserve", "OutOfStock", ()),

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import Context
+from sagafsm.core.outcomes import Returned
 from sagafsm.errors import MailWaits, StoreConflict, StoreError
-from sagafsm.outcome import Returned
 from sagafsm.store import Store
 from sagafsm_adapters.memory import MemoryStore
 from support.bench import Bench, is_async, lines

@@ -5,8 +5,8 @@
 - An exception that the caller was already handling is no evidence about the call.
 - `PermanentFailure`: failed, never retried. From a compensation it ends the retries and blocks at once.
 
-`test_doubt.py` has the table of network errors, each raised by its own library. A call that times out is in law 16, and
-a process that dies in `test_crash_table.py`.
+`tests/definition/test_unknown_outcome.py` has the table of network errors, each raised by its own library. A call that
+times out is in law 16, and a process that dies in `tests/exams/crash/test_crash_table.py`.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def test_a_doubt_that_is_taken_as_a_failure_is_noticed(memory: Store, monkeypatc
 
 def test_a_failure_that_is_taken_as_a_doubt_is_noticed(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The core takes each exception for a lost answer."""
-    monkeypatch.setattr("sagafsm.outcome.leaves_doubt", lambda *_, **__: True)
+    monkeypatch.setattr("sagafsm.core.observe.is_outcome_unknown", lambda *_, **__: True)
     with pytest.raises(AssertionError):
         test_a_call_that_raised_has_failed("sync", memory)
     with pytest.raises(AssertionError):

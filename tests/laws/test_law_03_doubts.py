@@ -1,4 +1,4 @@
-"""a doubt outlives later attempts: an ordinary exception of a later attempt does not settle a doubt.
+"""Law 3: a doubt outlives later attempts: an ordinary exception of a later attempt does not settle a doubt.
 
 - Only a return, a probe, `PermanentFailure`, a decision, or an answer within the grace period settles a doubt.
 - The engine asks the `probe` first. `Done(result)`: done. `NOT_DONE`: call again if the budget allows, else failed.
@@ -6,7 +6,7 @@
 - The fifth process death in a row in one step blocks the instance. A process death uses no attempt.
 - A step with `effect=False` is never in doubt.
 
-A process that dies in an action or a probe is in `test_crash_table.py`, and an answer within the grace period in law 16.
+A process that dies in an action or a probe is in `tests/exams/crash/test_crash_table.py`, and an answer within the grace period in law 16.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from sagafsm import DefinitionError, OutcomeUnknown, Retry, Saga, outcome
-from sagafsm import events as e
+from sagafsm import DefinitionError, OutcomeUnknown, Retry, Saga
+from sagafsm.core import observe
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from sagafsm_adapters.memory import MemoryStore
 from support.lived import check_singles, inject, lived, lives, quick
@@ -244,8 +245,10 @@ def test_a_doubt_that_is_called_again_is_noticed(memory: Store, monkeypatch: pyt
 
 def test_a_later_refusal_that_settles_is_noticed(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The core forgets that an earlier attempt left a doubt."""
-    doubt = outcome._doubt
-    monkeypatch.setattr(outcome, "_doubt", lambda *call: None if doubt(*call) == "earlier_attempt" else doubt(*call))
+    doubt = observe._find_doubt_reason
+    monkeypatch.setattr(
+        observe, "_find_doubt_reason", lambda *call: None if doubt(*call) == "earlier_attempt" else doubt(*call)
+    )
     with pytest.raises(AssertionError):
         test_a_later_refusal_does_not_settle_an_earlier_doubt("sync", memory)
     plans = [(plan, step) for plan in map(seeded, range(20)) for step in plan.leaves()]

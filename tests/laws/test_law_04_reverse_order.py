@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from sagafsm import Context, Orchestrator, Retry, Saga
-from sagafsm.events import CompensationStarted, StepStarted
+from sagafsm.history.events import CompensationStarted, StepStarted
 from sagafsm.store import Store
 from support.bench import lines
 from support.lived import check_singles, each, inject, lived, lives, quick

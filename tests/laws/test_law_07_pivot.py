@@ -6,7 +6,7 @@
 - A cancel after the pivot's success is `IllegalTransition`.
 - A result of the pivot that cannot be stored counts as success.
 
-A cancel while the pivot runs or is in doubt is in law 10, and `risks()` in `test_risks.py`.
+A cancel while the pivot runs or is in doubt is in law 10, and `risks()` in `tests/definition/test_risks.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 
 from sagafsm import DefinitionError, IllegalTransition, Saga
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from sagafsm_adapters.memory import MemoryStore
 from support.lived import inject, lived, lives, quick

@@ -7,8 +7,8 @@
   back at once. A completed child waits for its turn in the reverse order. A child not yet created is never created.
 - A nested saga has no pivot and comes before its parent's pivot, else `DefinitionError`.
 
-`test_law_09_root.py` has the rest of the law: the root speaks for its tree. Crashes are in
-`test_crash_table_of_trees.py`, and a worker that lost the root in `drivers/test_lost_roots.py`.
+`tests/test_nested_root.py` has the rest of the law: the root speaks for its tree. Crashes are in
+`tests/exams/crash/test_crash_table_of_trees.py`, and a worker that lost the root in `tests/engine/test_lost_roots.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 
 from sagafsm import DefinitionError, Saga, SagaError, SagaNotFound, StoreConflict
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.exams import STRANGER

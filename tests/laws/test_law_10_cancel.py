@@ -22,8 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import AsyncOrchestrator, IllegalTransition, Saga
-from sagafsm import events as e
 from sagafsm.errors import SagaNotFound
+from sagafsm.history import events as e
 from sagafsm.store import Store, open_store
 from support.bench import Bench, is_async, lines
 from support.broken import Mailless

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sagafsm import DefinitionError, Saga, SagaInstance, SagaNotFound, decide
-from sagafsm import events as e
-from sagafsm.command import Record
+from sagafsm import DefinitionError, Saga, SagaInstance, SagaNotFound
+from sagafsm.core import decide
+from sagafsm.core.commands import Record
 from sagafsm.errors import DefinitionChanged
-from sagafsm.events import CancelRequested
+from sagafsm.history import events as e
+from sagafsm.history.events import CancelRequested
 from sagafsm.store import Store, open_store
 from support.bench import Bench, is_async, line, lines
 from support.cases import Case, cases
@@ -207,5 +208,5 @@ def test_a_death_that_counts_as_a_failure_is_noticed(monkeypatch: pytest.MonkeyP
     def failed(_: Any, __: Any, record: Any) -> Record:
         return Record(events=(e.StepFailed(step=record.name, attempt=record.attempt),))
 
-    monkeypatch.setattr(decide, "_died", failed)
+    monkeypatch.setattr(decide, "_decide_after_death", failed)
     expect_breach(check_crashes, **crashes)

@@ -26,9 +26,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import AsyncOrchestrator, IllegalTransition, Orchestrator, Saga, SagaNotFound
-from sagafsm.drivers.lease import new_owner
+from sagafsm.engine.ownership import create_owner
 from sagafsm.errors import StoreConflict
-from sagafsm.events import CancelRequested
+from sagafsm.history.events import CancelRequested
 from sagafsm.store import Owner, Store, open_store
 from support.bench import Bench, is_async, lines
 from support.broken import Unfenced
@@ -90,7 +90,9 @@ def test_an_unknown_owner_is_replaced_when_its_lease_has_run_out(way: str, store
 
 def test_only_a_dead_process_of_this_machine_is_replaced_before_its_lease_ends(memory: Store) -> None:
     """A living process is not replaced. One that only has the pid of the owner is, and so is a dead one, at once."""
-    tell = "from sagafsm.drivers.lease import new_owner; print(new_owner('child').process, flush=True); input()"
+    tell = (
+        "from sagafsm.engine.ownership import create_owner; print(create_owner('child').process, flush=True); input()"
+    )
     command = [sys.executable, "-c", tell]
 
     def claimed_by(process: str, id: str) -> Bench:
@@ -115,7 +117,7 @@ def test_only_a_dead_process_of_this_machine_is_replaced_before_its_lease_ends(m
 def test_a_lease_of_this_process_without_a_drive_is_free(way: str, memory: Store) -> None:
     """A claim of this process is free when its drive has ended."""
     bench, _ = started(memory, way)
-    memory.claim("o-1", owner=new_owner("me"), lease=HOUR)
+    memory.claim("o-1", owner=create_owner("me"), lease=HOUR)
     assert "completed" == bench.ask("resume", "o-1").state
 
 

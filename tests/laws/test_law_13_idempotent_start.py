@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagafsm import InputMismatch, Orchestrator, Retry, Saga, SagaFailed, SagaUnfinished, operations
+from sagafsm import InputMismatch, Orchestrator, Retry, Saga, SagaFailed, SagaUnfinished
+from sagafsm.engine import operations
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.clock import NOON
@@ -233,5 +234,5 @@ def test_one_id_and_one_input_make_one_instance(starts: Any) -> None:
 
 def test_inputs_that_are_not_compared_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Positive control: every input counts as the same."""
-    monkeypatch.setattr(operations, "same_json", lambda one, other: True)
+    monkeypatch.setattr(operations, "is_same_json", lambda one, other: True)
     assert "another input is taken for the same" in expect_breach(check_starts, starts=starts)

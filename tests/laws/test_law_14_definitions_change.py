@@ -5,7 +5,7 @@
 - Every moving event carries the state to which it leads, and the first event the step list. So an instance whose
   definition is gone can still be listed, shown and abandoned.
 
-Versions side by side, migrations and their refusals: tests/test_evolution.py.
+Versions side by side, migrations and their refusals: tests/definition/test_migration.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import DefinitionChanged, Orchestrator, Saga
-from sagafsm.events import CancelRequested
-from sagafsm.registry import Registry
+from sagafsm.definition.registry import Registry
+from sagafsm.history.events import CancelRequested
 from sagafsm.store import Store, open_store
 from support.bench import Bench, is_async, lines
 from support.cases import Case, cases

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, PayloadError, Saga
-from sagafsm.drivers import reading
+from sagafsm.engine import replies
 from sagafsm.store import Store
 from support.bench import Bench
 from support.controls import expect_breach, quick
@@ -193,5 +193,5 @@ def test_any_result_is_stored_as_it_is_or_compensated(result: tuple[bool, Any], 
 def test_a_lenient_encoder_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Positive control: a value without a JSON form is stored as its `repr`."""
     lenient = lambda value, *_, **__: json.dumps(value, default=repr, skipkeys=True)  # noqa: E731
-    monkeypatch.setattr(reading, "encode", lenient)
+    monkeypatch.setattr(replies, "encode", lenient)
     assert "stored as something else" in expect_breach(check_result, **results)

@@ -7,7 +7,7 @@
   instance, else logged.
 - The deadline counts from creation and is a cancel by the clock. `ctx.deadline` is the earlier of deadline and timeout.
 
-Where calls run and how threads end is the business of the runtimes: tests/drivers.
+Where calls run and how threads end is the business of the runtimes: tests/runtime.
 """
 
 from __future__ import annotations
@@ -25,8 +25,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import Context, OutcomeUnknown, Retry, Saga
-from sagafsm.events import CancelRequested, CompensationStarted, LateResult, StepFailed, StepInDoubt, StepStarted
-from sagafsm.instance import SagaInstance
+from sagafsm.history.events import (
+    CancelRequested,
+    CompensationStarted,
+    LateResult,
+    StepFailed,
+    StepInDoubt,
+    StepStarted,
+)
+from sagafsm.history.instance import SagaInstance
 from sagafsm.store import Store, open_store
 from support.bench import Bench, is_async, lines
 from support.clock import NOON

@@ -1,6 +1,6 @@
 """Law 17: listeners (`on_event`, `listen`) run after the durable write; their exceptions are only logged.
 
-How listeners come and go: tests/test_listening.py. How the logger tells of them: tests/drivers/test_telling.py.
+How listeners come and go: tests/test_listening.py. How the logger tells of them: tests/engine/test_listeners.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, SagaInstance
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm.store import Store, open_store
 from support.broken import Lagging
 from support.cases import Case, cases

@@ -2,10 +2,10 @@
 
 - `close()` drains, also orchestrators made by `alongside`. SIGTERM drains under `with` or `serve()` on the main thread
   where no other handler is installed; the process then exits with status 143.
-- `risks()` lists each step with neither probe nor policy: tests/test_risks.py.
+- `risks()` lists each step with neither probe nor policy: tests/definition/test_risks.py.
 
-Which handler SIGTERM has, and when: tests/drivers/test_signals.py. SIGTERM and Ctrl-C in each way to call an action:
-tests/drivers/test_interrupts.py.
+Which handler SIGTERM has, and when: tests/engine/test_signals.py. SIGTERM and Ctrl-C in each way to call an action:
+tests/runtime/test_interrupts.py.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaError
-from sagafsm import events as e
-from sagafsm.drivers.stopping import Stopping
+from sagafsm.history import events as e
+from sagafsm.runtime.shutdown import Shutdown
 from sagafsm.store import Store, open_store
 from support.bench import Bench, lines
 from support.cases import Case, cases
@@ -351,5 +351,5 @@ def test_any_stop_leaves_no_doubt(case: Case, n: int) -> None:
 
 def test_a_stop_that_is_not_heard_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Positive control: a drive that does not ask whether it is to stop."""
-    monkeypatch.setattr(Stopping, "__call__", lambda self: False)
+    monkeypatch.setattr(Shutdown, "is_driving_stopped", lambda self: False)
     assert "after the stop" in expect_breach(check_stop, **stops)

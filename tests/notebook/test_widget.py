@@ -48,7 +48,7 @@ def test_neither_script_nor_style_refers_to_anything_outside():
         assert "url(" not in text.replace("URL.", "")
 
 
-@pytest.mark.parametrize("module", ["sagafsm", "sagafsm.verify", "sagafsm.view.showing"])
+@pytest.mark.parametrize("module", ["sagafsm", "sagafsm.verify", "sagafsm.render.renderers"])
 def test_only_the_notebook_imports_widgets(module):
     code = (
         f"import sys, {module}; print([name for name in ('ipywidgets', 'anywidget', 'IPython') if name in sys.modules])"

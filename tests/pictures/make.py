@@ -16,7 +16,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 from sagafsm import Retry, Saga, SagaInstance
-from sagafsm.view.document import document, snapshot
+from sagafsm.render.card import render_html_page, render_instance_card
 
 HERE = Path(__file__).parent
 THEMES = ("light", "dark")
@@ -74,7 +74,7 @@ def photograph(page: Path, theme: str, picture: Path) -> None:
 
 def main() -> None:
     """Make both."""
-    html = document("order-4711", snapshot(instance()))
+    html = render_html_page("order-4711", render_instance_card(instance()))
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "order.html"
         page.write_text(html, encoding="utf-8")

@@ -19,7 +19,7 @@ from typing import Any
 from reliability.exam import Report, Sitting, main
 from reliability.workload import DATABASE, SAGAS, house
 from sagafsm.errors import SagaError
-from sagafsm.events import SignalReceived
+from sagafsm.history.events import SignalReceived
 from sagafsm.store import Owner
 from sagafsm_adapters.sql import SqlStore, rows
 from support.sqlite_files import with_flipped_bit

@@ -8,8 +8,8 @@ from typing import Any
 
 from reliability.workload import House, Workload, house, told
 from sagafsm import SagaInstance, SagaNotFound
-from sagafsm import events as e
-from sagafsm.drivers.lease import is_dead
+from sagafsm.engine.ownership import is_dead
+from sagafsm.history import events as e
 from support.bench import lines
 
 Called = tuple[str, str, int, str]
@@ -127,7 +127,7 @@ def check_rest(home: House, workload: Workload) -> None:
 
     An owner that has died may stand on what ended while it was about to claim it; nothing is left to be done there.
     """
-    raw = home.store._connections.held().raw
+    raw = home.store._connections.get_thread_connection().raw
     ids = [id for (id,) in raw.execute("SELECT id FROM sagafsm_instances ORDER BY id")]
     assert sorted(workload.instances) == ids, "an instance is lost, or one too many"
     for id in workload.instances:

@@ -202,7 +202,7 @@ def _verdict(
             histories = {id: history_of(home, id) for id in workload.instances}
             for history in histories.values():
                 lines(history)
-            found = home.store._connections.held().raw.execute("PRAGMA integrity_check").fetchall()
+            found = home.store._connections.get_thread_connection().raw.execute("PRAGMA integrity_check").fetchall()
             assert [("ok",)] == found, f"the file is not whole: {found}"
             check_acknowledged(histories, acknowledged)
     except Exception as error:

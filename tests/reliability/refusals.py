@@ -48,7 +48,7 @@ def live(tell: Tell, folder: Path, workload: Workload, refusal: Refusal | None, 
     if refusal is not None:
         shim.fail(refusal.number, getattr(errno, refusal.error), lasting=refusal.lasting)
     if control == "errors as they come":
-        Sqlite.translated = lambda _, error: error  # type: ignore[assignment,method-assign,return-value]
+        Sqlite.translate_error = lambda _, error: error  # type: ignore[assignment,method-assign,return-value]
     try:
         with house(folder, tells(tell), store_of=STORES.get(control, lambda store: store)) as home:
             workload.live(home)

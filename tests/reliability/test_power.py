@@ -8,7 +8,7 @@ from reliability import shim
 from reliability.exam import sit
 from support.selection import rotating
 
-pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, reason=str(shim.lacking()))]
+pytestmark = [pytest.mark.skipif(shim.lacking() is not None, reason=str(shim.lacking()))]
 
 
 @pytest.mark.parametrize("seed", rotating(range(1, 5)))

@@ -12,7 +12,7 @@ from reliability.judge import judge
 from support.selection import rotating
 
 LACKING = shim.lacking() or traced.lacking()
-pytestmark = [pytest.mark.exam, pytest.mark.skipif(LACKING is not None, reason=str(LACKING))]
+pytestmark = [pytest.mark.skipif(LACKING is not None, reason=str(LACKING))]
 WORKLOAD = "fails"
 KILLS = 20
 

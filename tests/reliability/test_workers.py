@@ -14,7 +14,7 @@ from support.broken import Uncompared
 from support.exams import check_late_append
 from support.sqlite_files import open_at
 
-pytestmark = [pytest.mark.exam, pytest.mark.skipif(shim.lacking() is not None, reason=str(shim.lacking()))]
+pytestmark = [pytest.mark.skipif(shim.lacking() is not None, reason=str(shim.lacking()))]
 
 
 def test_nothing_is_lost_doubled_or_unbalanced() -> None:

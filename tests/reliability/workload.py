@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from sagafsm import NOT_DONE, Context, Done, Orchestrator, PermanentFailure, Saga
-from sagafsm import events as e
-from sagafsm.instance import SagaInstance
+from sagafsm.history import events as e
+from sagafsm.history.instance import SagaInstance
 from sagafsm.store import Store
 from sagafsm_adapters.sql import SqlStore
 from support.bench import line
@@ -145,7 +145,7 @@ def told(instance: SagaInstance, event: e.Event) -> str:
 
 def checkpoint_often(store: SqlStore) -> None:
     """Have SQLite move its log into the database after every second page, and begin the log anew."""
-    store._connections.held().raw.execute("PRAGMA wal_autocheckpoint=2")
+    store._connections.get_thread_connection().raw.execute("PRAGMA wal_autocheckpoint=2")
 
 
 @attrs.frozen

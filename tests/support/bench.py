@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaInstance
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from support.clock import FakeClock
 

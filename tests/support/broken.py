@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from sagafsm import SagaNotFound, StoreError
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm.store import Append, Owner, Store, Write, changes
-from sagafsm.values import replace
+from sagafsm.value import replace
 from support.stores import Wrapped
 
 

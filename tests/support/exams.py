@@ -28,35 +28,6 @@ def steal(store: Store) -> Callable[[], None]:
     return act
 
 
-def check_replaced_owner(store: Store, through: Any, way: str) -> None:
-    """Law 12: a replaced owner raises a conflict, writes nothing and calls nothing more."""
-    service = Service(script={"a": [steal(store)]})
-    bench = Bench(through, saga_of(service, is_async=is_async(way), a={}, b={}), way)
-    stopped = False
-    try:
-        bench.run()
-    except StoreConflict:
-        stopped = True
-    assert stopped
-    assert ["a 1"] == service.calls
-    assert ["InstanceCreated", "StepStarted a 1"] == lines(store.history("o-1"))
-    assert "elsewhere" == store.load("o-1").instance.owner
-
-
-def check_mail(store: Store, through: Any, way: str) -> None:
-    """Law 12: no start overtakes a request that came in while an action ran."""
-
-    def post() -> None:
-        through.post("o-1", CancelRequested(request_id="r-1", by="me", reason="no"))
-
-    service = Service(script={"b": [post]})
-    bench = Bench(through, saga_of(service, is_async=is_async(way), a={}, b={}, c={}), way)
-    bench.run()
-    assert ["a 1", "b 1", "undo b 1 of b!", "undo a 1 of a!"] == service.calls
-    assert "c" not in [event.step for event in store.history("o-1") if isinstance(event, StepStarted)]
-    assert store.load("o-1").instance.compensated
-
-
 def check_late_append(store: Store, through: Any, way: str) -> None:
     """Law 1: an append that seems to have failed, and takes place once it is repeated, takes place once."""
     late = LateStore(through)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 
-from sagafsm import events as e
-from sagafsm.instance import SagaInstance, fold
+from sagafsm.history import events as e
+from sagafsm.history.instance import SagaInstance, fold
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

@@ -10,7 +10,7 @@ import attrs
 from hypothesis import strategies as st
 
 from sagafsm import IN_DOUBT, NOT_DONE, Context, Done, OutcomeUnknown, PermanentFailure, Retry, Saga
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm.store import Store
 from support.services import Refused
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from sagafsm.notebook.inspector.commands import obey
+from sagafsm.notebook.inspector.messages import handle_message
 from sagafsm.notebook.inspector.widget import Inspector
 
 SCRIPT = Path(__file__).parents[2] / "sagafsm/notebook/static/inspector.js"
@@ -93,7 +93,7 @@ class Bench:
         bench = cls(page, inspection)
         inspection._transmit = bench.outbox.put
         inspection.frames.send = bench.outbox.put
-        bench.load(inspection.frames.complete(), dark=dark)
+        bench.load(inspection.frames.make_full_frame(), dark=dark)
         return bench
 
     def load(self, frame, *, dark=False):
@@ -128,7 +128,7 @@ class Bench:
     def pump(self):
         """Carry messages both ways, once."""
         for command in [] if self.deaf else self.sent():
-            obey(self.inspection, command)
+            handle_message(self.inspection, command)
         messages = []
         while not self.outbox.empty():
             messages.append(self.outbox.get())

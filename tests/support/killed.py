@@ -20,7 +20,7 @@ from typing import Any
 
 from sagafsm import NOT_DONE, AsyncOrchestrator, Context, Done, Orchestrator, Retry, Saga, open_store
 from sagafsm.store import Create, Write
-from sagafsm_adapters.sql import writing
+from sagafsm_adapters.sql import writes
 
 WAYS = ("sync", "async")
 
@@ -121,16 +121,16 @@ class MarkedStore:
 def kill_in_transactions() -> None:
     """Make "in append 3" a mark: within the third transaction, whose last row is not written yet (1 is the creation)."""
     transactions = itertools.count(1)
-    event_rows = writing.event_rows
+    make_event_rows = writes.make_event_rows
 
     def rows(*args: Any) -> Iterator[Any]:
-        found, number = list(event_rows(*args)), next(transactions)
+        found, number = list(make_event_rows(*args)), next(transactions)
         for position, row in enumerate(found):
             if position == len(found) - 1:
                 reach(f"in append {number}")
             yield row
 
-    writing.event_rows = rows  # type: ignore[assignment]
+    writes.make_event_rows = rows  # type: ignore[assignment]
 
 
 def live(folder: Path, way: str) -> None:

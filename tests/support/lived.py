@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from model import faults
-from model.trees import faults as tree_faults
+from exams.model import faults
+from exams.model.trees import faults as tree_faults
 from sagafsm import SagaInstance
 from sagafsm_adapters.memory import MemoryStore
 from support.lives import Life

@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 
 from sagafsm import AsyncOrchestrator, Orchestrator, Saga, SagaInstance, SagaNotFound
-from sagafsm import events as e
 from sagafsm.errors import IllegalTransition, StoreError
-from sagafsm.instance import Block
+from sagafsm.history import events as e
+from sagafsm.history.instance import Block
 from sagafsm.store import Store
 from support.clock import FakeClock
 from support.plans import Plan, SagaPlan

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import attrs
 
 from sagafsm.notebook import inspect
-from sagafsm.notebook.inspector.commands import obey
+from sagafsm.notebook.inspector.messages import handle_message
 
 
 @attrs.define(eq=False)
@@ -29,7 +29,7 @@ class Onlooker:
             self.changed.notify_all()
 
     def click(self, do, **told):
-        obey(self.inspection, {"do": do, **told})
+        handle_message(self.inspection, {"do": do, **told})
 
     def until(self, holds, *, within=10.0):
         with self.changed:
@@ -37,7 +37,7 @@ class Onlooker:
 
     def rests(self):
         """Wait until nothing drives it from here any more."""
-        self.until(lambda: not self.inspection.session.is_driving and self._fact("driving") is not True)
+        self.until(lambda: not self.inspection.session.sight().driving and self._fact("driving") is not True)
 
     def _fact(self, name):
         return next((message[name] for message in reversed(self.messages) if name in message), None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sagafsm import OutcomeUnknown
-from sagafsm.events import CancelRequested
+from sagafsm.history.events import CancelRequested
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
 from support.services import Service, saga_of

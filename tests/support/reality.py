@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from sagafsm import IN_DOUBT, NOT_DONE, Context, Done, OutcomeUnknown, PermanentFailure
-from sagafsm import events as e
-from sagafsm.instance import SagaInstance
+from sagafsm.history import events as e
+from sagafsm.history.instance import SagaInstance
 from sagafsm.store import Store
 from support.plans import Plan, SagaPlan
 from support.services import Refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal
@@ -11,11 +12,11 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 
 from sagafsm import Orchestrator, OutcomeUnknown, Retry, Saga
-from sagafsm import events as e
-from sagafsm.instance import SagaInstance, fold
-from sagafsm.testing.histories import created, numbered
-from sagafsm.testing.histories import events as any_event
-from sagafsm.values import replace
+from sagafsm.history import events as e
+from sagafsm.history.instance import SagaInstance, fold
+from sagafsm.testing.sample_histories import events as any_event
+from sagafsm.testing.sample_histories import make_instance_created, number_events
+from sagafsm.value import replace
 from support.clock import FakeClock
 from support.lives import Life
 from support.plans import SagaPlan, sagas, scripts
@@ -98,6 +99,79 @@ def instance_of(course: Course, steps: int = 6, *, id: str = "order-4711", text:
     return orchestrator.run(saga, given, id=id)
 
 
+@functools.cache
+def parked_in_doubt() -> tuple[SagaInstance, dict[str, SagaInstance]]:
+    """An order that goes back while its nested payment is parked: the charge is in doubt, a sibling has failed.
+
+    Returns the order and its nested instances by path.
+    """
+    called = threading.Event()
+
+    def charge() -> None:
+        called.set()
+        raise OutcomeUnknown("the gateway closed the connection")
+
+    def ship() -> None:
+        assert called.wait(60)
+        raise ValueError("no carrier goes there")
+
+    payment = Saga("payment")
+    payment.add_step("charge", charge, lambda: None)
+    saga = Saga("order")
+    saga.add_step("reserve", lambda: "r-1", lambda: None)
+    saga.add_saga("pay", payment, group="fulfil")
+    saga.add_step("ship", ship, lambda: None, group="fulfil")
+    with Orchestrator("memory://", sagas=[saga]) as orchestrator:
+        root = orchestrator.run(saga, None, id="o-1")
+        nested = orchestrator.get("o-1/pay")
+    assert ("running:fulfil", "failure") == (root.state, root.cause.kind if root.cause else None)
+    assert [("pay/charge", "in_doubt")] == [block[:2] for block in root.blocked]
+    assert "parked" == root.steps["pay"].status
+    return root, {"pay": nested}
+
+
+@functools.cache
+def parked_while_going_back() -> tuple[SagaInstance, SagaInstance]:
+    """An order whose nested payment is parked, not blocked, while the order goes back: a sibling has failed.
+
+    First as the cause is recorded: the payment waits for a signal and has not read the cause. Then as the payment has
+    read the cause: its compensation has failed once and waits to be retried.
+    """
+    parked = threading.Event()
+
+    def ship() -> None:
+        assert parked.wait(60)
+        raise ValueError("no carrier goes there")
+
+    def refund() -> None:
+        raise ValueError("busy")
+
+    payment = Saga("payment")
+    payment.add_step("charge", lambda: 1, refund, compensation_retry=Retry(2, backoff=timedelta(minutes=5)))
+    payment.wait_for("approval")
+    saga = Saga("order")
+    saga.add_saga("pay", payment, group="fulfil")
+    saga.add_step("ship", ship, lambda: None, group="fulfil")
+    on_event = lambda _, event: parked.set() if isinstance(event, e.ChildParked) else None  # noqa: E731
+    with Orchestrator("memory://", sagas=[saga], clock=FakeClock(), on_event=on_event) as orchestrator:
+        orchestrator.start(saga, None, id="o-1")
+        for _ in range(10):
+            root = orchestrator.advance("o-1")
+            if root.wake_at is not None:
+                break
+    assert root.cause is not None
+    unread, asleep = root.at(root.cause.number), root
+    assert ["parked", "parked"] == [instance.steps["pay"].status for instance in (unread, asleep)]
+    known, later = unread.steps["pay"].child, asleep.steps["pay"].child
+    assert known is not None
+    assert known.waits
+    assert known.parked < root.cause.number
+    assert later is not None
+    assert later.retry_at is not None
+    assert later.parked > root.cause.number
+    return unread, asleep
+
+
 def lived(draw: st.DrawFn) -> tuple[SagaInstance, dict[str, SagaInstance]]:
     """A root and what is nested in it, by path: any saga after any failures, deaths, requests and decisions."""
     plan: SagaPlan = draw(sagas())
@@ -118,7 +192,7 @@ def histories() -> st.SearchStrategy[tuple[e.Event, ...]]:
 
 
 def _numbered(pairs: list[tuple[e.Event, int]]) -> tuple[e.Event, ...]:
-    told: list[e.Event] = [created("o-1")]
+    told: list[e.Event] = [make_instance_created("o-1")]
     for number, (event, later) in enumerate(pairs, start=2):
         told.append(replace(event, number=number, at=told[-1].at + timedelta(seconds=later)))
     return tuple(told)
@@ -158,7 +232,7 @@ def marked(text: str) -> SagaInstance:
     block = e.RecordedBlock(step=text, reason="in_doubt", decisions=("retry",))
     left = e.RecordedResidue(step=text, reason="skipped", result_json=value)
     events: list[e.Event] = [
-        replace(created(text, saga=text, input_json=value), steps=outline),
+        replace(make_instance_created(text, saga=text, input_json=value), steps=outline),
         e.StepStarted(step=text, attempt=1, key=text, state=f"running:{text}"),
         e.StepSucceeded(step=text, attempt=1, result_json=value),
         e.StepStarted(step="charge", attempt=1, key=text, state="running:charge"),
@@ -176,4 +250,4 @@ def marked(text: str) -> SagaInstance:
         e.CompensationFailed(step=text, attempt=1, error=error),
         e.InstanceBlocked(step=text, reason="compensation_failed", decisions=("retry", "abandon"), error=error),
     ]
-    return replace(fold(None, numbered(events, after=0)), owner=text)
+    return replace(fold(None, number_events(events, after=0)), owner=text)

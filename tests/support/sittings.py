@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from sagafsm import events as e
+from sagafsm.history import events as e
 from sagafsm_adapters.memory import MemoryStore
 from support.lives import Life
 from support.plans import SagaPlan, failures

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import attrs
 
 from sagafsm import SagaInstance
-from sagafsm import events as e
+from sagafsm.history import events as e
 from support.bench import line
 
 PATIENCE = 10.0

@@ -13,9 +13,9 @@ from typing import Any
 
 from sagafsm import Orchestrator
 from sagafsm.clock import Clock
-from sagafsm.drivers.effects import Effect, Leave, Pending, Reply
-from sagafsm.drivers.lease import LeaseKeeper
-from sagafsm.drivers.sync import SyncPerformer
+from sagafsm.engine.effects import Effect, PendingCall, Reply, WaitAll
+from sagafsm.runtime.lease_renewal import LeaseRenewer
+from sagafsm.runtime.sync_performer import SyncPerformer
 
 
 class TurnPerformer(SyncPerformer):
@@ -28,9 +28,11 @@ class TurnPerformer(SyncPerformer):
 
     def _reply(self, effect: Effect) -> Any:
         # What has begun here has ended, too.
-        return None if isinstance(effect, Leave) else super()._reply(effect)
+        return None if isinstance(effect, WaitAll) else super()._reply(effect)
 
-    def _first(self, pending: Sequence[Pending], until: timedelta | None) -> tuple[Pending, Reply | None] | None:
+    def _first(
+        self, pending: Sequence[PendingCall], until: timedelta | None
+    ) -> tuple[PendingCall, Reply | None] | None:
         waiting = [call for call in pending if call.handle is None]
         self.random.shuffle(waiting)
         ended = [call for call in pending if call.handle is not None]
@@ -46,7 +48,7 @@ class TurnPerformer(SyncPerformer):
         return first, first.handle
 
 
-class ThreadlessKeeper(LeaseKeeper):
+class ThreadlessKeeper(LeaseRenewer):
     """Renews nothing: nobody else is there to take a lease that runs out."""
 
     def _begin(self) -> None:
@@ -56,4 +58,4 @@ class ThreadlessKeeper(LeaseKeeper):
 def take_turns(orchestrator: Orchestrator, clock: Clock, seed: int) -> None:
     """Have an orchestrator perform its effects in turns, and do without threads altogether."""
     orchestrator._performer = TurnPerformer(clock, seed)
-    orchestrator._operations.driving.keeper = ThreadlessKeeper(timedelta(seconds=30))
+    orchestrator._operations.engine.keeper = ThreadlessKeeper(timedelta(seconds=30))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from sagafsm import SagaInstance
-from sagafsm import events as e
+from sagafsm.history import events as e
 from support.lives import ROOT, Life
 
 AGES = timedelta(days=9999)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sagafsm import NOT_DONE, Done, Saga, open_store
-from sagafsm.steps import Defined
+from sagafsm import NOT_DONE, Done, Saga
+from sagafsm.definition.definition import HasDefinition
 from sagafsm.verify import Finding, Report
-from sagafsm.verify.oracle import Violation
-from sagafsm.verify.runs import Outcome
+from sagafsm.verify.explore.trials import Scenario, Trials, make_setup
+from sagafsm.verify.report.oracle import Violation
 from sagafsm.verify.schedule import Schedule
-from sagafsm.verify.trials import Scenario, Trials, setting_of
-from sagafsm.verify.watch import Watch
-from sagafsm.verify.world import factory_of
+from sagafsm.verify.simulate.run import RunResult
+from sagafsm.verify.simulate.watchdog import Watchdog
+from sagafsm.verify.simulate.world import make_world_factory
 from support.keyed import Shop, free, hold
 
 LIMIT = timedelta(seconds=30)
@@ -25,7 +25,7 @@ class Bench:
 
     def __init__(
         self,
-        saga: Defined,
+        saga: HasDefinition,
         world: Any = Shop,
         *,
         input: Any = None,
@@ -33,29 +33,29 @@ class Bench:
         store: Callable[[], Any] | None = None,
         effectless: Sequence[str] = (),
     ) -> None:
-        self.watch = Watch(LIMIT)
-        setting = setting_of(saga, store or type(open_store("memory://")), dict(signals or {}), self.watch.awaited)
-        self.trials = Trials(setting, self.watch, float("inf"), frozenset(effectless))
-        self.scenario: Scenario = self.trials.scenario(0, input, factory_of(world))
+        self.watch = Watchdog(LIMIT)
+        setup = make_setup(saga, dict(signals or {}), self.watch.run_awaitable, store=store)
+        self.trials = Trials(setup, self.watch, float("inf"), frozenset(effectless))
+        self.scenario: Scenario = self.trials.make_scenario(0, input, make_world_factory(world))
         self.usual = self.run()
         self.scenario.reference = self.scenario.oracle.reference = self.usual
 
-    def run(self, text: str = "", **options: Any) -> Outcome:
+    def run(self, text: str = "", **options: Any) -> RunResult:
         """How the run with these faults ends."""
         try:
             return self.trials.run(self.scenario, Schedule.parse(text), **options)
         finally:
-            self.trials.setting.memory.lose()
+            self.trials.setup.memory.reset()
             self.watch.close()
 
     def judge(self, text: str = "") -> list[Violation]:
         """What is wrong with how it ends."""
         return self.violations(self.run(text))
 
-    def violations(self, outcome: Outcome) -> list[Violation]:
+    def violations(self, outcome: RunResult) -> list[Violation]:
         """What is wrong with how a run ended."""
         try:
-            return self.scenario.oracle.violations(outcome)
+            return self.scenario.oracle.find_violations(outcome)
         finally:
             self.watch.close()
 
@@ -68,13 +68,13 @@ def three(name: str = "order", **options: Any) -> Saga:
     return saga
 
 
-def events_of(outcome: Outcome) -> list[str]:
+def events_of(outcome: RunResult) -> list[str]:
     """The history of the root, by the names of the events."""
     assert outcome.instance is not None
     return [type(event).__name__ for event in outcome.instance.history]
 
 
-def points_of(outcome: Outcome) -> list[str]:
+def points_of(outcome: RunResult) -> list[str]:
     """What it came by, in order."""
     return [str(passed.point) for passed in outcome.trace]
 

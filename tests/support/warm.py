@@ -47,12 +47,9 @@ class Child:
         self.returncode: int | None = None
 
     def _answer(self) -> str:
-        try:
-            answer = self._server.recv(LONGEST).decode()
-        except ConnectionError:
-            answer = ""
+        answer = self._server.recv(LONGEST).decode()
         if not answer:
-            raise RuntimeError("the process that forks has ended (what it complained of is on standard error)")
+            raise RuntimeError("the process that forks has ended (its own complaint is above)")
         return answer
 
     def wait(self, timeout: float | None = None) -> int:

@@ -29,14 +29,13 @@ from sagafsm import (
     open_store,
 )
 from sagafsm.clock import Clock, SystemClock
-from sagafsm.events import RecordedError
-from sagafsm.finding import Found
-from sagafsm.record import Block, Cause, Residue, StepRecord
-from sagafsm.recovery import RecoveryReport
-from sagafsm.risks import Risk
+from sagafsm.definition.risks import Risk
+from sagafsm.definition.step import SagaOfSteps
+from sagafsm.history.events import RecordedError
+from sagafsm.history.step_state import Block, Cause, Residue, StepState
+from sagafsm.results import Found, RecoveryReport
 from sagafsm.store import Store, Summary
-from sagafsm.testing import DrawnSaga, SagaStateMachine, fault_schedules, sagas
-from sagafsm.testing.plugin import VerifySaga
+from sagafsm.testing import DrawnSaga, SagaStateMachine, VerifySaga, fault_schedules, sagas
 from sagafsm.verify import Finding, Report, World, verify
 
 order = Saga("order", version=1, resources=("shop",), unknown_on=[KeyError], in_doubt=("retry", "compensate"))
@@ -104,7 +103,7 @@ def steps_and_functions() -> None:
     assert_type(added.fn, Callable[[], str])
     undo_again: Callable[[str], None] = added.compensation(undo)
     assert_type(undo_again("done"), None)
-    assert_type(added.saga, Saga)
+    assert_type(added.saga, SagaOfSteps)
 
 
 def holds(input: str) -> bool:
@@ -181,7 +180,7 @@ def an_instance(instance: SagaInstance) -> None:
     assert_type(instance.phase, str)
     assert_type(instance.input, Any)
     assert_type(instance.results, dict[str, Any])
-    assert_type(instance.steps, Mapping[str, StepRecord])
+    assert_type(instance.steps, Mapping[str, StepState])
     assert_type(instance.error, RecordedError | None)
     assert_type(instance.errors, tuple[RecordedError, ...])
     assert_type(instance.cause, Cause | None)

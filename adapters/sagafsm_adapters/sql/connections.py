@@ -14,7 +14,7 @@ from sagafsm.errors import StoreError
 from sagafsm_adapters.sql.sqlite import Connection, Sqlite
 
 
-class Held:
+class ThreadConnection:
     """A thread's connection, closed when the thread ends, and the cursor that it works with."""
 
     def __init__(self, raw: Connection) -> None:
@@ -34,45 +34,45 @@ class Connections:
     database: Sqlite
     _local: threading.local = attrs.field(factory=threading.local, init=False)
     # The threads hold their connections; these only know of them. A set is changed and listed in one step each.
-    _held: set[weakref.ref[Held]] = attrs.field(factory=set, init=False)
+    _held: set[weakref.ref[ThreadConnection]] = attrs.field(factory=set, init=False)
     _closed: bool = attrs.field(default=False, init=False)
 
-    def held(self) -> Held:
+    def get_thread_connection(self) -> ThreadConnection:
         """This thread's connection.
 
         Raises:
             StoreError: the store is closed, or cannot be opened any more.
         """
-        held: Held | None = getattr(self._local, "held", None)
+        held: ThreadConnection | None = getattr(self._local, "held", None)
         if held is None or held.raw.process != os.getpid():
             held = self._open()
         if self._closed:
             held.raw.close()
-            raise self._is_closed()
+            raise self._make_closed_error()
         return held
 
-    def _open(self) -> Held:
+    def _open(self) -> ThreadConnection:
         if self._closed:
-            raise self._is_closed()
-        held = self._local.held = Held(self.database.connect())
+            raise self._make_closed_error()
+        held = self._local.held = ThreadConnection(self.database.connect())
         # No closure over the store: a cycle would keep connections open until a garbage collection.
         self._held.add(weakref.ref(held, self._held.discard))
         return held
 
-    def _is_closed(self) -> StoreError:
+    def _make_closed_error(self) -> StoreError:
         return StoreError(f"store {self.database.shown!r} is closed (open it again)")
 
     def reading(self) -> Transaction:
         """A transaction that sees one moment, and writes nothing."""
-        return Transaction(self, self.held(), self.database.begin_read)
+        return Transaction(self, self.get_thread_connection(), self.database.begin_read)
 
     def writing(self) -> Transaction:
         """A transaction that nobody else writes beside."""
-        return Transaction(self, self.held(), self.database.begin_write)
+        return Transaction(self, self.get_thread_connection(), self.database.begin_write)
 
-    def translated(self, error: BaseException) -> StoreError:
+    def translate_error(self, error: BaseException) -> StoreError:
         """What an error of the driver means for a person."""
-        return self._is_closed() if self._closed else self.database.translated(error)
+        return self._make_closed_error() if self._closed else self.database.translate_error(error)
 
     def close(self) -> None:
         """Close every connection, of every thread; idempotent."""
@@ -91,7 +91,7 @@ class Transaction:
 
     __slots__ = ("_begin", "_connections", "_held")
 
-    def __init__(self, connections: Connections, held: Held, begin: str) -> None:
+    def __init__(self, connections: Connections, held: ThreadConnection, begin: str) -> None:
         self._connections, self._held, self._begin = connections, held, begin
 
     def __enter__(self) -> Any:
@@ -102,7 +102,7 @@ class Transaction:
                 held.raw.rollback()
             return held.cursor.execute(self._begin)
         except self._connections.database.failures as error:
-            raise self._connections.translated(error) from error
+            raise self._connections.translate_error(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -118,6 +118,6 @@ class Transaction:
         except failures as failure:
             # A rollback fails where the block has failed already: that says what went wrong first.
             first = error if isinstance(error, failures) else failure
-            raise self._connections.translated(first) from first
+            raise self._connections.translate_error(first) from first
         if isinstance(error, failures):
-            raise self._connections.translated(error) from error
+            raise self._connections.translate_error(error) from error

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sagafsm.errors import StoreError, listed
+from sagafsm.errors import StoreError, format_list
 
 SYNCHRONOUS = {"OFF": 0, "NORMAL": 1, "FULL": 2, "EXTRA": 3}
 # These go to SQLite as they are (https://www.sqlite.org/uri.html, section 3.3).
@@ -24,7 +24,7 @@ PASSED_ON = frozenset({"mode", "cache", "immutable", "nolock", "psow", "vfs"})
 OPTIONS = ("synchronous", "timeout", "uri", *sorted(PASSED_ON))
 DEFAULT_TIMEOUT = 5.0
 # A flipped bit can make text that is no UTF-8. It must get as far as the checksum, which tells whose it is.
-_text = functools.partial(str, encoding="utf-8", errors="surrogateescape")
+_decode_text = functools.partial(str, encoding="utf-8", errors="surrogateescape")
 # Parameters by name: the same statements then serve every driver that has them.
 _DIALECT = SQLiteDialect_pysqlite(paramstyle="named")
 
@@ -67,9 +67,9 @@ class Sqlite:
     # Without it a transaction that reads first can fail for good when another one has written meanwhile.
     begin_write: str = "BEGIN IMMEDIATE"
     failures: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeError, OverflowError)
-    is_taken: type[Exception] = sqlite3.IntegrityError
+    duplicate_error: type[Exception] = sqlite3.IntegrityError
     # What concerns the values of one statement, and leaves its transaction as it was before that statement.
-    unfit: tuple[type[Exception], ...] = (
+    value_errors: tuple[type[Exception], ...] = (
         sqlite3.IntegrityError,
         sqlite3.DataError,
         sqlite3.InterfaceError,
@@ -85,15 +85,15 @@ class Sqlite:
         Raises:
             StoreError: it names no file, or has an option that does not exist.
         """
-        url = _parsed(text)
+        url = _parse_url(text)
         # As it was written, where that gives nothing away.
         shown = text if url.password is None else url.render_as_string(hide_password=True)
         query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
         _check_options(query, shown)
         synchronous = query.pop("synchronous", "FULL").upper()
         if synchronous not in SYNCHRONOUS:
-            raise StoreError(f"store URL {shown!r} takes synchronous={listed(SYNCHRONOUS)}, not {synchronous!r}")
-        timeout = _timeout(query.pop("timeout", None), shown)
+            raise StoreError(f"store URL {shown!r} takes synchronous={format_list(SYNCHRONOUS)}, not {synchronous!r}")
+        timeout = _parse_timeout(query.pop("timeout", None), shown)
         database = url.database or ""
         if url.host or url.username or url.drivername not in ("sqlite", "sqlite+pysqlite"):
             raise StoreError(f"store URL {shown!r} is none of SQLite's (write it as 'sqlite:///orders.db')")
@@ -102,7 +102,7 @@ class Sqlite:
         prefix, path = ("file:", database[5:]) if database.startswith("file:") else ("", database)
         # Absolute from now on: connections are opened later, too, and the process may have gone elsewhere.
         absolute = url.set(database=f"{prefix}{Path(path).absolute()}", query=query)
-        _check_place(Path(path), shown)
+        _check_path(Path(path), shown)
         return cls(url=absolute, shown=shown, synchronous=synchronous, timeout=timeout)
 
     def connect(self) -> Connection:
@@ -123,13 +123,13 @@ class Sqlite:
                 uri=bool(options.get("uri", False)),
             )
             try:
-                connection.text_factory = _text
+                connection.text_factory = _decode_text
                 self._set_synchronous(connection)
             except BaseException:
                 connection.close()
                 raise
         except self.failures as error:
-            raise self.translated(error) from error
+            raise self.translate_error(error) from error
         return connection
 
     def _set_synchronous(self, connection: sqlite3.Connection) -> None:
@@ -154,7 +154,7 @@ class Sqlite:
             while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
                 self._switch(connection, give_up)
         except self.failures as error:
-            raise self.translated(error) from error
+            raise self.translate_error(error) from error
 
     def _switch(self, connection: sqlite3.Connection, give_up: float) -> None:
         try:
@@ -162,13 +162,13 @@ class Sqlite:
                 return
         except sqlite3.OperationalError as error:
             # Another process that opens the new file at this moment has it locked, and SQLite does not wait for that.
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            if _get_error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
         else:
             raise StoreError(f"store {self.shown!r} cannot keep a write-ahead log there (is it a network drive?)")
         time.sleep(0.01)
 
-    def translated(self, error: BaseException) -> StoreError:
+    def translate_error(self, error: BaseException) -> StoreError:
         """What an error means for a person, by its primary result code (https://www.sqlite.org/rescode.html)."""
         told: Mapping[int, str] = {
             sqlite3.SQLITE_BUSY: f"is locked: another process has held it for longer than timeout={self.timeout:g} s "
@@ -184,17 +184,17 @@ class Sqlite:
             sqlite3.SQLITE_IOERR: f"cannot be read or written: {error}, {getattr(error, 'sqlite_errorname', None)} "
             f"(check the disk, then resume)",
         }
-        return StoreError(f"store {self.shown!r} {told.get(_code(error), f'failed: {error}')}")
+        return StoreError(f"store {self.shown!r} {told.get(_get_error_code(error), f'failed: {error}')}")
 
 
-def _code(error: BaseException) -> int:
+def _get_error_code(error: BaseException) -> int:
     if isinstance(error, UnicodeDecodeError):
         # The driver could not even read SQLite's complaint about the schema, for it quotes the damage.
         return sqlite3.SQLITE_CORRUPT
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def _parsed(text: str) -> URL:
+def _parse_url(text: str) -> URL:
     try:
         return make_url(text)
     except (ArgumentError, ValueError) as error:
@@ -205,23 +205,25 @@ def _parsed(text: str) -> URL:
 def _check_options(query: Mapping[str, str], shown: str) -> None:
     unknown = [key for key in query if key not in OPTIONS]
     if unknown:
-        raise StoreError(f"store URL {shown!r} has unknown options: {listed(unknown)} (known: {listed(OPTIONS)})")
+        raise StoreError(
+            f"store URL {shown!r} has unknown options: {format_list(unknown)} (known: {format_list(OPTIONS)})"
+        )
     passed = [key for key in query if key in PASSED_ON]
     if passed and query.get("uri") != "true":
         raise StoreError(
-            f"store URL {shown!r} has options for SQLite itself: {listed(passed)} "
+            f"store URL {shown!r} has options for SQLite itself: {format_list(passed)} "
             f"(write it as 'sqlite:///file:orders.db?mode=ro&uri=true')"
         )
 
 
-def _check_place(path: Path, shown: str) -> None:
+def _check_path(path: Path, shown: str) -> None:
     if path.is_dir():
         raise StoreError(f"store {shown!r} is a directory (name a file in it)")
     if not path.parent.is_dir():
         raise StoreError(f"store {shown!r} is in a folder that does not exist: {str(path.parent)!r} (create it)")
 
 
-def _timeout(text: str | None, shown: str) -> float:
+def _parse_timeout(text: str | None, shown: str) -> float:
     try:
         seconds = DEFAULT_TIMEOUT if text is None else float(text)
     except ValueError:

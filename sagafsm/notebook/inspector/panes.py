@@ -5,114 +5,123 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sagafsm.definition import Definition
-from sagafsm.events import InstanceBlocked
-from sagafsm.instance import SagaInstance
-from sagafsm.notebook.frames import Picture
-from sagafsm.notebook.inspector.asks import asks
-from sagafsm.notebook.inspector.breakage import breakage, marks
-from sagafsm.notebook.inspector.controls import button, controls, trail
-from sagafsm.notebook.inspector.sight import Sight
-from sagafsm.view import diagram, event_table, head, panel, timeline
-from sagafsm.view.attempts import attempts
-from sagafsm.view.page import Html, joined, tag
-from sagafsm.view.words import instance_standing
+from sagafsm.definition.definition import Definition
+from sagafsm.history.events import InstanceBlocked
+from sagafsm.history.instance import SagaInstance
+from sagafsm.notebook.inspector.forms import (
+    describe_breaks,
+    render_break_form,
+    render_button,
+    render_controls,
+    render_pending_input,
+    render_trail,
+)
+from sagafsm.notebook.inspector.view_model import View
+from sagafsm.notebook.page_updates import PageState
+from sagafsm.render import step_panel
+from sagafsm.render.card import STYLE, render_head
+from sagafsm.render.diagram import svg
+from sagafsm.render.html import Html, join, tag
+from sagafsm.render.labels import label_instance
+from sagafsm.render.tables import events
+from sagafsm.render.timeline import chart
+from sagafsm.render.timeline.spans import read_spans
 
-STYLES = (head.STYLE, diagram.STYLE, panel.STYLE, timeline.STYLE, event_table.STYLE)
+STYLES = (STYLE, svg.STYLE, step_panel.STYLE, chart.STYLE, events.STYLE)
 _SMALL = "sgf-button sgf-small"
 
 
-def picture(sight: Sight, definition: Definition | None, uid: str) -> Picture:
+def build_page_state(sight: View, definition: Definition | None, uid: str) -> PageState:
     """What a page shows of an instance; `uid` makes ids unique in it."""
     live = sight.live
-    return Picture(
-        panes=panes(sight, definition, uid),
+    return PageState(
+        panes=render_panes(sight, definition, uid),
         # A fork keeps its original's id: what tells them apart is where it comes from.
-        story=f"{live.id} {live.created_at} {sight.origin}",
+        history_key=f"{live.id} {live.created_at} {sight.origin}",
         total=len(live.history),
-        rows=lambda first: event_table.event_rows(live.history[first:], created_at=live.created_at, interactive=True),
+        rows=lambda first: events.render_event_rows(live.history[first:], created_at=live.created_at, interactive=True),
         facts={
             "at": sight.position,
             "live": sight.at is None,
-            "state": instance_standing(sight.seen[0]).word,
+            "state": label_instance(sight.seen[0]).word,
             "message": sight.message.text,
             "tone": sight.message.tone,
-            "errors": _errors(live),
+            "errors": _list_error_events(live),
             "driving": sight.driving,
         },
     )
 
 
-def panes(sight: Sight, definition: Definition | None, uid: str) -> dict[str, str]:
+def render_panes(sight: View, definition: Definition | None, uid: str) -> dict[str, str]:
     """The pieces of HTML, by name."""
     instance, nested = sight.seen
     return {
-        "trail": trail(sight),
-        "head": head.head(instance, note=_note(sight)),
-        "asks": asks(sight),
-        "diagram": diagram.diagram(
+        "trail": render_trail(sight),
+        "head": render_head(instance, note=_describe_owner_in_pane(sight)),
+        "asks": render_pending_input(sight),
+        "diagram": svg.draw_diagram(
             instance.outline,
             instance=instance,
             nested=nested,
-            marks=marks(sight.breaks),
+            marks=describe_breaks(sight.breaks),
             selected=sight.selected,
             interactive=True,
             uid=uid,
         ),
-        "panel": _panel(sight, instance, nested, definition),
-        "timeline": _timeline(sight, instance, nested),
-        "controls": controls(sight),
+        "panel": _render_panel(sight, instance, nested, definition),
+        "timeline": _render_timeline_pane(sight, instance, nested),
+        "controls": render_controls(sight),
     }
 
 
-def _note(sight: Sight) -> str | None:
+def _describe_owner_in_pane(sight: View) -> str | None:
     """Who drives it, or why nothing can be asked of it from here."""
-    if sight.hindrance is not None:
-        return sight.hindrance
+    if sight.obstacle is not None:
+        return sight.obstacle
     if sight.owner is not None:
         return f"driven by {sight.owner}: it is followed from here, and a cancel or a signal can be asked for"
-    return None if sight.live.is_at_rest else sight.undrivable
+    return None if sight.live.is_at_rest else sight.definition_obstacle
 
 
-def _panel(
-    sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaInstance], definition: Definition | None
+def _render_panel(
+    sight: View, instance: SagaInstance, nested: Mapping[str, SagaInstance], definition: Definition | None
 ) -> Html:
     if sight.selected is None:
         return Html("")
-    close = tag("p", button("Close", picture="close", kind=_SMALL, data_do="select"), class_="sgf-panel-close")
-    step = panel.panel(instance, sight.selected[0], definition=definition, nested=nested)
-    return joined(close, step, breakage(sight))
+    close = tag("p", render_button("Close", picture="close", kind=_SMALL, data_do="select"), class_="sgf-panel-close")
+    step = step_panel.render_step_panel(instance, sight.selected[0], definition=definition, nested=nested)
+    return join(close, step, render_break_form(sight))
 
 
-def _timeline(sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaInstance]) -> Html:
+def _render_timeline_pane(sight: View, instance: SagaInstance, nested: Mapping[str, SagaInstance]) -> Html:
     step = None if sight.selected is None else sight.selected[0]
     name = "Zoom to step" if step is None else f"Zoom to {step}"
     no = "select a step first" if step is None else None
     bar = tag(
         "div",
-        button("Fit all", kind=_SMALL, data_do="fit", aria_pressed="false" if sight.zoomed else "true"),
-        button(name, kind=_SMALL, no=no, data_do="zoom", aria_pressed="true" if sight.zoomed else "false"),
+        render_button("Fit all", kind=_SMALL, data_do="fit", aria_pressed="false" if sight.is_zoomed else "true"),
+        render_button(name, kind=_SMALL, no=no, data_do="zoom", aria_pressed="true" if sight.is_zoomed else "false"),
         class_="sgf-buttons sgf-fit",
         role="group",
         aria_label="timeline",
     )
-    window = _window(sight, instance, nested)
+    window = _find_pane_window(sight, instance, nested)
     if window is None:
         return tag("p", "No step was called yet.", class_="sgf-dim")
-    return joined(bar, timeline.timeline(instance, nested=nested, window=window, interactive=True))
+    return join(bar, chart.render_timeline(instance, nested=nested, window=window, interactive=True))
 
 
-def _window(
-    sight: Sight, instance: SagaInstance, nested: Mapping[str, SagaInstance]
+def _find_pane_window(
+    sight: View, instance: SagaInstance, nested: Mapping[str, SagaInstance]
 ) -> tuple[timedelta, timedelta] | None:
     """The time in which its steps were called, or the selected one alone; None: none was."""
-    found = attempts(instance.history, nested=nested)
-    if sight.zoomed and sight.selected is not None:
+    found = read_spans(instance.history, nested=nested)
+    if sight.is_zoomed and sight.selected is not None:
         found = tuple(one for one in found if one.step == sight.selected[0]) or found
-    return timeline.span(found, instance.created_at)
+    return chart.find_time_range(found, instance.created_at)
 
 
-def _errors(instance: SagaInstance) -> list[int]:
+def _list_error_events(instance: SagaInstance) -> list[int]:
     """The events that tell of an error; a block repeats that of the failure before it."""
     found = (
         event.number

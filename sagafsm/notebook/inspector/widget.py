@@ -8,21 +8,20 @@ from typing import Any
 import anywidget
 import traitlets
 
-from sagafsm.notebook.frames import Message
-from sagafsm.notebook.inspector.commands import obey
-from sagafsm.notebook.inspector.forking import Resources
-from sagafsm.notebook.inspector.inspection import Inspection
+from sagafsm.notebook.inspector.controller import ForkResources, Inspection
+from sagafsm.notebook.inspector.messages import handle_message
+from sagafsm.notebook.inspector.model import InspectorModel
 from sagafsm.notebook.inspector.panes import STYLES
-from sagafsm.notebook.inspector.session import Session
-from sagafsm.notebook.pairing import publish
-from sagafsm.view.theme import style
+from sagafsm.notebook.page_updates import PageMessage
+from sagafsm.notebook.saved_output import publish_bundle
+from sagafsm.render.theme import make_stylesheet
 
 _STATIC = Path(__file__).parents[1] / "static"
 
 
-def _complete(_: object, widget: Inspector) -> Message:
+def _draw_inspector_widget(_: object, widget: Inspector) -> PageMessage:
     """The state of the widget is drawn when it is asked for: a page that is loaded again has all at once."""
-    return widget.frames.complete()
+    return widget.frames.make_full_frame()
 
 
 class Inspector(Inspection, anywidget.AnyWidget):
@@ -30,24 +29,24 @@ class Inspector(Inspection, anywidget.AnyWidget):
 
     is_paged = True
     _esm = (_STATIC / "inspector.js").read_text(encoding="utf-8")
-    _css = f"{style(*STYLES)}\n{(_STATIC / 'inspector.css').read_text(encoding='utf-8')}"
-    frame = traitlets.Dict().tag(sync=True, to_json=_complete)
+    _css = f"{make_stylesheet(*STYLES)}\n{(_STATIC / 'inspector.css').read_text(encoding='utf-8')}"
+    frame = traitlets.Dict().tag(sync=True, to_json=_draw_inspector_widget)
 
-    def __init__(self, session: Session, *, fork_resources: Resources | None = None) -> None:
+    def __init__(self, session: InspectorModel, *, fork_resources: ForkResources | None = None) -> None:
         Inspection.__init__(self, session, fork_resources=fork_resources)
         anywidget.AnyWidget.__init__(self)
-        self.on_msg(self._asked)
+        self.on_msg(self._on_message)
 
-    def _asked(self, _: object, command: Any, __: object) -> None:
+    def _on_message(self, _: object, command: Any, __: object) -> None:
         if isinstance(command, dict):
-            obey(self, command)
+            handle_message(self, command)
 
-    def _transmit(self, message: Message) -> None:
+    def _transmit(self, message: PageMessage) -> None:
         self.send(message)
 
     def _ipython_display_(self) -> None:
         self._snapshots.display(self.static())
-        publish(self._repr_mimebundle_())
+        publish_bundle(self._repr_mimebundle_())
 
     def close(self) -> None:
         """Stop what drives it from here and follow it no more; the page keeps what it shows."""

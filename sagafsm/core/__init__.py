@@ -1,0 +1,1 @@
+"""What comes next: pure rules from a definition and an instance to commands and events."""

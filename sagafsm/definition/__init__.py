@@ -1,0 +1,1 @@
+"""What a saga is: steps, policies and the state machine, as data."""

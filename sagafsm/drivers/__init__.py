@@ -1,1 +1,0 @@
-"""Drivers: they do what the core decides, and feed back what came of it."""

@@ -1,0 +1,1 @@
+"""Sans-IO execution: generators that yield effects and take their replies."""

@@ -1,0 +1,1 @@
+"""Steps, events, instances and comparisons as HTML tables."""

@@ -1,0 +1,1 @@
+"""The attempts and waits of an instance along a time axis."""

@@ -1,0 +1,1 @@
+"""The searches: which faults are tried at which points."""

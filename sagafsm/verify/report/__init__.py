@@ -1,0 +1,1 @@
+"""Findings: how they are judged, explained and drawn."""

@@ -1,0 +1,1 @@
+"""One simulated run: process, clock, store and world with the faults of a schedule."""
