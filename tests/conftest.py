@@ -42,22 +42,13 @@ EXAM_FOLDERS = ("exams", "reliability")
 # The files and folders, below this one, that show whether another Python runs sagafsm: about a minute of tests, in which
 # each law is touched.
 SMOKE = (
-    "adapters/test_memory.py",
     "adapters/test_sqlite.py",
     "definition/test_functions.py",
-    "engine",
-    "history/test_event_codec.py",
     "history/test_payload.py",
     "laws",
-    "runtime",
+    "runtime/test_loop_thread.py",
+    "runtime/test_sync_performer.py",
     "test_async_orchestrator.py",
-    "test_conditions.py",
-    "test_decisions.py",
-    "test_groups.py",
-    "test_listening.py",
-    "test_orchestrator.py",
-    "test_saga.py",
-    "test_waits.py",
 )
 
 

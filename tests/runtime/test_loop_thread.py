@@ -52,8 +52,10 @@ def test_closing_cancels_what_still_runs() -> None:
             raise ValueError(name)
 
     loop = LoopThread()
-    for name in "ab":
-        loop.submit(run(name), loop.task())
+    # Kept here: a loop holds its tasks weakly, and a garbage collection would end those that nothing else holds.
+    calls = {name: loop.task() for name in "ab"}
+    for name, call in calls.items():
+        loop.submit(run(name), call)
     loop.wait(act())
     inner, thread = loop._loop, loop._thread
     assert inner is not None

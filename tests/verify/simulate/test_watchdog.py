@@ -86,10 +86,10 @@ def test_a_step_that_hangs_after_a_fault_is_found_with_it() -> None:
 
     saga = Saga("waits", resources=["bank"], in_doubt="compensate")
     saga.add_step("one", pay, waits)
-    report = verify(saga, Bank, schedule="one.action/bank.pay#1=crash", time_limit=SHORT)
+    report = verify(saga, Bank, schedule="one.action/bank.pay#1=crash", time_limit=10 * SHORT)
 
     assert [("hangs", "one", "one.action/bank.pay#1=crash")] == [(f.kind, f.step, f.schedule) for f in report.errors]
-    assert verify(saga, Bank, schedule="one.action/bank.pay#1=raise_after", time_limit=SHORT).ok
+    assert verify(saga, Bank, schedule="one.action/bank.pay#1=raise_after", time_limit=10 * SHORT).ok
 
 
 def test_a_verification_may_be_asked_for_within_a_running_loop() -> None:
