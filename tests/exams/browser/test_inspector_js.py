@@ -122,7 +122,7 @@ def test_dragging_the_slider_sends_no_more_than_thirty_a_second(bench):
     bench.receive(frame(1, full=True, first=0, rows=rows(1, 201), total=200, at=200, panes=PANES))
     bench.page.evaluate("""async () => {
       const slider = document.querySelector(".sgf-slider");
-      const end = performance.now() + 400;
+      const end = performance.now() + 1000;
       while (performance.now() < end) {
         slider.value = String(1 + (Number(slider.value) % 200));
         slider.dispatchEvent(new Event("input", { bubbles: true }));
@@ -132,7 +132,7 @@ def test_dragging_the_slider_sends_no_more_than_thirty_a_second(bench):
       await new Promise((done) => setTimeout(done, 100));
     }""")
     travels = [one["at"] for one in bench.asked()]
-    assert 2 <= len(travels) <= 16
+    assert 2 <= len(travels) <= 34
     assert bench.page.evaluate("() => window.last") == travels[-1]
 
 
