@@ -21,8 +21,9 @@ from sagafsm.store import Store
 from sagafsm_adapters.memory import MemoryStore
 from support.bench import Bench, is_async, lines
 from support.broken import Lagging, Uncompared
+from support.controls import quick
 from support.exams import check_late_append
-from support.lived import check_singles, lived, lives, quick
+from support.lived import check_singles, lived, lives
 from support.lives import Life
 from support.mortality import die
 from support.orders import bench_of, ran

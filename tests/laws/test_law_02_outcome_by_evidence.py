@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from sagafsm import Orchestrator, OutcomeUnknown, PermanentFailure, Saga
 from sagafsm.store import Store
 from support.bench import Bench, lines
-from support.lived import inject, quick
+from support.controls import quick
+from support.lived import inject
 from support.orders import raising, ran
 from support.services import STEADY
 

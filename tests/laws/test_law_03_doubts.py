@@ -21,7 +21,8 @@ from sagafsm.core import observe
 from sagafsm.history import events as e
 from sagafsm.store import Store
 from sagafsm_adapters.memory import MemoryStore
-from support.lived import check_singles, inject, lived, lives, quick
+from support.controls import quick
+from support.lived import check_singles, inject, lived, lives
 from support.lives import ROOT, Life
 from support.messages import message_of
 from support.mortality import die

@@ -14,7 +14,8 @@ from sagafsm import Context, Orchestrator, Retry, Saga
 from sagafsm.history.events import CompensationStarted, StepStarted
 from sagafsm.store import Store
 from support.bench import lines
-from support.lived import check_singles, each, inject, lived, lives, quick
+from support.controls import quick
+from support.lived import check_singles, each, inject, lived, lives
 from support.lives import Life
 from support.orders import bench_of, ran
 from support.services import STEADY

@@ -17,7 +17,8 @@ from sagafsm import Orchestrator, Retry, Saga
 from sagafsm.store import Store
 from sagafsm_adapters.memory import MemoryStore
 from support.clock import FakeClock
-from support.lived import inject, quick
+from support.controls import quick
+from support.lived import inject
 from support.mortality import die
 from support.orders import bench_of, ran
 from support.services import STEADY

@@ -16,7 +16,8 @@ from hypothesis import given
 
 from sagafsm.store import Store
 from support.bench import lines
-from support.lived import check_singles, inject, lived, lives, quick
+from support.controls import quick
+from support.lived import check_singles, inject, lived, lives
 from support.lives import Life
 from support.orders import bench_of, cancelling, lose
 from support.services import STEADY

@@ -19,7 +19,8 @@ from hypothesis import given
 from sagafsm import IllegalTransition, Saga, StoreConflict
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
-from support.lived import check_singles, each, inject, lived, lives, quick
+from support.controls import quick
+from support.lived import check_singles, each, inject, lived, lives
 from support.lives import Life
 from support.messages import message_of
 from support.mortality import die

@@ -24,8 +24,9 @@ from sagafsm import DefinitionError, Saga, SagaError, SagaNotFound, StoreConflic
 from sagafsm.history import events as e
 from sagafsm.store import Store
 from support.bench import Bench, is_async, lines
+from support.controls import quick
 from support.exams import STRANGER
-from support.lived import check_singles, each, inject, lived, lives, quick
+from support.lived import check_singles, each, inject, lived, lives
 from support.lives import Life
 from support.messages import message_of
 from support.mortality import die

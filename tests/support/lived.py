@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from exams.model import faults
@@ -25,11 +24,6 @@ from support.verdicts import tree_of
 
 # The first sagas show most of the mutants.
 SEEDS = (2, 10, 12, 27, 7, *range(20))
-
-
-def quick(examples: int) -> Any:
-    """Return the settings of a property that stands beside examples: few examples, and no health checks."""
-    return settings(max_examples=examples, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
